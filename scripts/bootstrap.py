@@ -1,0 +1,72 @@
+"""Makes and keeps `.venv`, the environment behind the README's two commands. Needs nothing but Python.
+
+Idempotent: a stamp in `.venv` holds a hash of what was asked for; while it still matches, nothing is installed.
+Settings: `PYTHON` (which interpreter to use), `DEBIAS_NB_VENV` (where the environment goes, default `.venv`)."""
+import hashlib, os, platform, shutil, subprocess, sys, time
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+venv = Path(os.environ.get('DEBIAS_NB_VENV') or root/'.venv').absolute()
+bin_dir = venv/('Scripts' if os.name == 'nt' else 'bin')
+CPU_INDEX = 'https://download.pytorch.org/whl/cpu'
+
+def say(msg): print('== ' + msg, flush=True)
+
+def fail(msg): sys.exit('error: ' + msg)
+
+def works(python):
+    "Whether `python` is 3.11 or newer and can make environments."
+    code = 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'
+    try: return subprocess.run([str(python), '-c', code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError: return False
+
+def find_python():
+    "The interpreter to build the environment with."
+    if os.environ.get('PYTHON'): names = [os.environ['PYTHON']]
+    else: names = [sys.executable] + ['python3.11', 'python3.12', 'python3.13', 'python3', 'python']
+    for n in names:
+        path = shutil.which(n)
+        if path and works(path): return path
+    fail('no Python 3.11 or newer with the venv module was found (tried: %s). Install one (Debian, Ubuntu: apt install python3-venv) '
+         'or name it: PYTHON=/path/to/python' % ', '.join(names))
+
+def wants_cpu_torch():
+    "A Linux machine without a working NVIDIA driver: PyPI's own wheel would bring gigabytes of CUDA libraries for nothing."
+    if platform.system() != 'Linux': return False
+    try: return subprocess.run(['nvidia-smi', '-L'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0
+    except OSError: return True
+
+def pip(*args):
+    "pip with warnings hidden (a mirror that lacks a package is noise) and errors shown."
+    cmd = [str(bin_dir/'python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check', '-c', str(root/'constraints.txt')] + list(args)
+    if subprocess.run(cmd, cwd=str(root)).returncode: fail('pip could not install the packages (see above). Is there a network or a package mirror?')
+
+def stamp_text(python, extras):
+    "What the environment is made from."
+    files = [root/f for f in ('constraints.txt', 'settings.ini', 'setup.py', 'pyproject.toml', 'scripts/bootstrap.py')]
+    h = hashlib.sha256(b'\0'.join(f.read_bytes() for f in files))
+    version = subprocess.run([str(python), '-VV'], stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
+    return '%s %s %s %s' % (h.hexdigest(), root, version, extras)
+
+def ensure(extras=''):
+    "Make or update the environment with the package (editable) and `extras`; give the path of its Python."
+    os.chdir(str(root))
+    python, stamp = bin_dir/('python.exe' if os.name == 'nt' else 'python'), venv/'debias_nb.stamp'
+    have = stamp.read_text(encoding='utf-8').splitlines() if stamp.exists() and works(python) else []
+    if stamp_text(python, extras) in have: return str(python)
+    t0 = time.time()
+    if not works(python):
+        base = find_python()
+        say('making %s with %s' % (venv, base))
+        if subprocess.run([base, '-m', 'venv', '--clear', str(venv)]).returncode: fail('could not make %s' % venv)
+    say('installing debias_nb and the tested versions of its requirements (once; some minutes)')
+    pins = dict(l.strip().split('==') for l in (root/'constraints.txt').read_text(encoding='utf-8').splitlines() if '==' in l and l[0] != '#')
+    # pip prefers 2.13.0+cpu to 2.13.0 wherever it finds both; where the extra index cannot be reached it goes on without
+    if wants_cpu_torch():
+        pip('--no-deps', '--retries', '1', '--timeout', '20', '--extra-index-url', CPU_INDEX, 'torch==' + pins['torch'])
+    pip('-e', '.[%s]' % extras if extras else '.')
+    keep = [l for l in have if l.split(' ', 1)[0] == stamp_text(python, '').split(' ', 1)[0]]
+    with_less = [stamp_text(python, '')] if extras else []
+    stamp.write_text('\n'.join({*keep, *with_less, stamp_text(python, extras)}) + '\n', encoding='utf-8')
+    say('environment ready in %.0f s' % (time.time() - t0))
+    return str(python)

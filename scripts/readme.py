@@ -1,0 +1,122 @@
+"Makes README.md from nbs/index.ipynb, without Quarto: `python scripts/readme.py` writes, `--check` only compares."
+import ast, difflib, json, os, re, sys, tomllib
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+url = tomllib.loads((root/'pyproject.toml').read_text(encoding='utf-8'))['project']['urls']['Source']
+colab = url.replace('https://github.com/', 'https://colab.research.google.com/github/') + '/blob/main/'
+
+# What the files that hold no comment of their own are
+NOTES = {'README.md': 'made from nbs/index.ipynb', 'LICENSE': 'Apache-2.0', 'CHANGELOG.md': 'what changed, newest first', 'MANIFEST.in': 'what the sdist carries',
+         '.ci/run': 'what CI runs: the test command', 'tests/notebook_seconds.json': 'how long each notebook took in the suite', 'tests/README.md': 'which test command when, what is skipped and why'}
+
+def read_nb(path): return json.loads(Path(path).read_text(encoding='utf-8'))
+def source(cell): return ''.join(cell['source'])
+
+def notebooks(folder=root/'nbs'):
+    "Notebooks of the project, but for the index."
+    return [p for p in sorted(folder.rglob('*.ipynb')) if p.name != 'index.ipynb' and not any(x[0] in '_.' for x in p.relative_to(root).parts)]
+
+def one_line(path):
+    "A notebook's `> one line`."
+    m = re.search(r'^(?:>.*\n?)+', source(read_nb(path)['cells'][0]), re.M)
+    return ' '.join(l.lstrip('> ').strip() for l in m[0].splitlines()).strip() if m else ''
+
+def runs_on(nb):
+    "What a notebook needs: Colab's accelerator entry, or cells flagged `#| gpu`."
+    if nb['metadata'].get('accelerator') == 'GPU': return 'GPU'
+    return 'CPU, more on a GPU' if any(re.search(r'^#\| *gpu\b', source(c), re.M) for c in nb['cells']) else 'CPU'
+
+def notebook_table():
+    "The table of notebooks in the README; minutes as measured by `scripts/test.py --record-times`."
+    f = root/'tests'/'notebook_seconds.json'
+    seconds = json.loads(f.read_text(encoding='utf-8')) if f.exists() else {}
+    rows = ['| notebook | what | runs on | minutes | |', '|---|---|---|---|---|']
+    for p in notebooks():
+        rel = p.relative_to(root).as_posix(); s = seconds.get(rel)
+        minutes = '' if s is None else 'under 1' if s < 60 else f'{s/60:.0f}'
+        rows.append(f'| [`{p.relative_to(root/"nbs").with_suffix("")}`]({p.relative_to(root/"nbs").as_posix()}) | {one_line(p)} | {runs_on(read_nb(p))} | {minutes} '
+                    f'| [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}{rel}) |')
+    return '\n'.join(rows)
+
+def first_comment(path):
+    "The one line that a file says about itself: docstring, comment, heading, or a notebook's quote."
+    rel = path.relative_to(root).as_posix()
+    if rel in NOTES: return NOTES[rel]
+    if path.suffix == '.ipynb': return one_line(path) if path.name != 'index.ipynb' else 'the source of the README'
+    text = path.read_text(encoding='utf-8')
+    if path.suffix == '.py':
+        doc = (ast.get_docstring(ast.parse(text)) or '').splitlines()
+        return re.split(r'[.:](?:\s|$)', doc[0])[0] if doc else ''
+    m = re.search(r'^(?:#+|;) *(?!!)(.+)', text, re.M)
+    return re.split(r'[.;:](?:\s|$)', m[1])[0].strip() if m else ''
+
+def file_tree():
+    "The repository with a comment per file. The package is one line: its modules are the notebooks'."
+    out, width = [], 30
+    def add(depth, name, note): out.append((('  '*depth + name).ljust(width) + (f' # {note}' if note else '')).rstrip())
+    def folder(d, depth, suffixes):
+        for p in sorted(d.iterdir(), key=lambda p: (p.is_dir(), p.name)):
+            if p.name[0] in '_.' or p.name.endswith('.egg-info'): continue
+            if p.is_dir():
+                if any(q.suffix in suffixes for q in p.rglob('*')): add(depth, p.name + '/', ''); folder(p, depth + 1, suffixes)
+            elif p.suffix in suffixes: add(depth, p.name, first_comment(p))
+    about = {'nbs': 'the source: notebooks that teach, test and export', 'debias_nb': 'the package, exported by nbdev-export, one module per notebook; never edited by hand',
+             'tests': 'the suite around the notebooks', 'scripts': "the README's commands", 'benchmarks': 'speed, measured side by side', 'configs': 'launch configurations'}
+    for d, note in about.items():
+        if not (root/d).is_dir(): continue
+        add(0, d + '/', note)
+        if d == 'debias_nb':
+            for p in sorted((root/d).glob('*.yaml')): add(1, p.name, first_comment(p))
+        else: folder(root/d, 1, {'.ipynb', '.py', '.md', '.json', '.yaml', '.yml'})
+    add(0, '.ci/run', NOTES['.ci/run'])
+    for n in 'settings.ini setup.py pyproject.toml constraints.txt MANIFEST.in CHANGELOG.md LICENSE README.md'.split():
+        add(0, n, first_comment(root/n))
+    return '\n'.join(out)
+
+def relink(md, depth='nbs'):
+    "Links of a notebook in `nbs/`, as seen from the root."
+    def fix(m):
+        target = m[2]
+        if re.match(r'[a-z]+:|#|/', target): return m[0]
+        return m[1] + os.path.normpath(f'{depth}/{target}').replace(os.sep, '/') + m[3]
+    md = re.sub(r'(\]\()([^)\s]+)(\))', fix, md)
+    return re.sub(r'((?:src|href)=")([^"]+)(")', fix, md)
+
+def execute(path):
+    "The index with its cells run, so that what it computes is of today."
+    from execnb.shell import CaptureShell
+    from fastcore.nbio import read_nb as read_executable
+    nb, here = read_executable(path), os.getcwd()
+    os.chdir(path.parent)
+    try: CaptureShell(path, profile=False).run_all(nb, exc_stop=True)
+    finally: os.chdir(here)
+    return nb
+
+def to_markdown(nb):
+    "Markdown cells, code cells (unless hidden), and text, markdown and HTML outputs."
+    parts = ['<!-- Made from nbs/index.ipynb by scripts/readme.py: edit the notebook, not this file. -->']
+    for c in nb['cells']:
+        src = source(c).strip()
+        directives = re.findall(r'^#\| *(.+)', src, re.M) if c['cell_type'] == 'code' else []
+        if c['cell_type'] == 'raw' or 'hide' in directives or not src: continue
+        if c['cell_type'] == 'markdown': parts.append(relink(src)); continue
+        code = re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip()
+        if not any(re.match(r'(echo: *false|hide_input)', d) for d in directives): parts.append(f'```python\n{code}\n```')
+        for o in c.get('outputs', []):
+            data, text = o.get('data', {}), ''.join(o.get('text', []))
+            if o['output_type'] == 'error': raise SystemExit('nbs/index.ipynb fails: ' + o.get('evalue', ''))
+            if 'text/markdown' in data: parts.append(relink(''.join(data['text/markdown'])))
+            elif 'text/html' in data: parts.append(''.join(data['text/html']))
+            elif text or 'text/plain' in data: parts.append(f"```text\n{(text or ''.join(data['text/plain'])).rstrip()}\n```")
+    return '\n\n'.join(p.strip('\n') for p in parts) + '\n'
+
+def main():
+    made, path = to_markdown(execute(root/'nbs'/'index.ipynb')), root/'README.md'
+    if '--check' not in sys.argv: path.write_text(made, encoding='utf-8'); print(f'wrote {path.name}, {len(made.splitlines())} lines'); return
+    have = path.read_text(encoding='utf-8') if path.exists() else ''
+    if made == have: print('README.md matches nbs/index.ipynb'); return
+    print('\n'.join(list(difflib.unified_diff(have.splitlines(), made.splitlines(), 'README.md', 'from nbs/index.ipynb', lineterm='', n=0))[:40]))
+    sys.exit('README.md is out of step: run python scripts/readme.py and commit')
+
+if __name__ == '__main__': main()
