@@ -2,7 +2,7 @@
 
 Idempotent: a stamp in `.venv` holds a hash of what was asked for; while it still matches, nothing is installed.
 Settings: `PYTHON` (which interpreter to use), `DEBIAS_NB_VENV` (where the environment goes, default `.venv`)."""
-import hashlib, os, platform, shutil, subprocess, sys, time
+import hashlib, json, os, platform, shutil, subprocess, sys, time
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -41,21 +41,21 @@ def pip(*args):
     cmd = [str(bin_dir/'python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check', '-c', str(root/'constraints.txt')] + list(args)
     if subprocess.run(cmd, cwd=str(root)).returncode: fail('pip could not install the packages (see above). Is there a network or a package mirror?')
 
-def stamp_text(python, extras):
-    "What the environment is made from."
+def fingerprint(python):
+    "What an environment is made from: the metadata files, this checkout's place, the interpreter."
     files = [root/f for f in ('constraints.txt', 'settings.ini', 'setup.py', 'pyproject.toml', 'scripts/bootstrap.py')]
-    h = hashlib.sha256(b'\0'.join(f.read_bytes() for f in files))
     version = subprocess.run([str(python), '-VV'], stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
-    return '%s %s %s %s' % (h.hexdigest(), root, version, extras)
+    return hashlib.sha256(b'\0'.join([f.read_bytes() for f in files] + [str(root).encode(), version.encode()])).hexdigest()
 
 def ensure(extras=''):
     "Make or update the environment with the package (editable) and `extras`; give the path of its Python."
     os.chdir(str(root))
-    python, stamp = bin_dir/('python.exe' if os.name == 'nt' else 'python'), venv/'debias_nb.stamp'
-    have = stamp.read_text(encoding='utf-8').splitlines() if stamp.exists() and works(python) else []
-    if stamp_text(python, extras) in have: return str(python)
-    t0 = time.time()
-    if not works(python):
+    python, stamp, t0 = bin_dir/('python.exe' if os.name == 'nt' else 'python'), venv/'debias_nb.json', time.time()
+    have = json.loads(stamp.read_text(encoding='utf-8')) if stamp.exists() else {}
+    usable = works(python)
+    current = usable and have.get('fingerprint') == fingerprint(python)
+    if current and extras in have['extras']: return str(python)
+    if not usable:
         base = find_python()
         say('making %s with %s' % (venv, base))
         if subprocess.run([base, '-m', 'venv', '--clear', str(venv)]).returncode: fail('could not make %s' % venv)
@@ -65,8 +65,7 @@ def ensure(extras=''):
     if wants_cpu_torch():
         pip('--no-deps', '--retries', '1', '--timeout', '20', '--extra-index-url', CPU_INDEX, 'torch==' + pins['torch'])
     pip('-e', '.[%s]' % extras if extras else '.')
-    keep = [l for l in have if l.split(' ', 1)[0] == stamp_text(python, '').split(' ', 1)[0]]
-    with_less = [stamp_text(python, '')] if extras else []
-    stamp.write_text('\n'.join({*keep, *with_less, stamp_text(python, extras)}) + '\n', encoding='utf-8')
+    made = {'fingerprint': fingerprint(python), 'extras': sorted({'', extras} | set(have['extras'] if current else []))}
+    stamp.write_text(json.dumps(made), encoding='utf-8')
     say('environment ready in %.0f s' % (time.time() - t0))
     return str(python)
