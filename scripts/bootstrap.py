@@ -2,7 +2,7 @@
 
 Idempotent: a stamp in `.venv` holds a hash of what was asked for; while it still matches, nothing is installed.
 Settings: `PYTHON` (which interpreter to use), `DEBIAS_NB_VENV` (where the environment goes, default `.venv`)."""
-import hashlib, json, os, platform, shutil, subprocess, sys, time
+import hashlib, json, os, platform, shutil, subprocess, sys, time, urllib.request
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -36,6 +36,11 @@ def wants_cpu_torch():
     try: return subprocess.run(['nvidia-smi', '-L'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0
     except OSError: return True
 
+def reachable(url):
+    "Whether a package index answers (many machines see only a mirror)."
+    try: urllib.request.urlopen(url, timeout=10).close(); return True
+    except OSError: return False
+
 def pip(*args):
     "pip with warnings hidden (a mirror that lacks a package is noise) and errors shown."
     cmd = [str(bin_dir/'python'), '-m', 'pip', 'install', '-qq', '--disable-pip-version-check', '-c', str(root/'constraints.txt')] + list(args)
@@ -61,9 +66,8 @@ def ensure(extras=''):
         if subprocess.run([base, '-m', 'venv', '--clear', str(venv)]).returncode: fail('could not make %s' % venv)
     say('installing debias_nb and the tested versions of its requirements (once; some minutes)')
     pins = dict(l.strip().split('==') for l in (root/'constraints.txt').read_text(encoding='utf-8').splitlines() if '==' in l and l[0] != '#')
-    # pip prefers 2.13.0+cpu to 2.13.0 wherever it finds both; where the extra index cannot be reached it goes on without
-    if wants_cpu_torch():
-        pip('--no-deps', '--retries', '1', '--timeout', '20', '--extra-index-url', CPU_INDEX, 'torch==' + pins['torch'])
+    if wants_cpu_torch():  # pip prefers 2.13.0+cpu to 2.13.0 wherever it finds both: on that index, or on a mirror that has it
+        pip('--no-deps', 'torch==' + pins['torch'], *(['--extra-index-url', CPU_INDEX] if reachable(CPU_INDEX + '/torch/') else []))
     pip('-e', '.[%s]' % extras if extras else '.')
     made = {'fingerprint': fingerprint(python), 'extras': sorted({'', extras} | set(have['extras'] if current else []))}
     stamp.write_text(json.dumps(made), encoding='utf-8')

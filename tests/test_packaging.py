@@ -6,10 +6,12 @@ import tarfile
 import tomllib
 import zipfile
 from configparser import ConfigParser
+from importlib import metadata
 
 import pytest
 from conftest import root, run
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ini = ConfigParser(delimiters=['='], interpolation=None)
 ini.read(root/'settings.ini', encoding='utf-8')
@@ -32,6 +34,15 @@ def test_constraints_cover_requirements():
         v = pinned.get(norm(r.name))
         if v is None: wrong.append(f'{r.name} is not pinned')
         elif not r.specifier.contains(v): wrong.append(f'{r.name}=={v} is outside {r.specifier}')
+    assert not wrong, '\n'.join(wrong)
+
+def test_pins_admit_every_python_we_promise():
+    "A pin that needs a late patch release of the oldest Python cannot be installed on, say, Debian's 3.11.2."
+    oldest, wrong = f"{ini['package']['min_python']}.0", []
+    for name in pins():
+        try: needs = metadata.metadata(name).get('Requires-Python')
+        except metadata.PackageNotFoundError: continue
+        if needs and not SpecifierSet(needs).contains(oldest): wrong.append(f'{name} needs Python {needs}')
     assert not wrong, '\n'.join(wrong)
 
 @pytest.fixture(scope='module')
