@@ -635,11 +635,11 @@ def load_multiple_choice(path:str|Path) -> list[dict]:
     for i in items: i.setdefault('target_loc', None); i.setdefault('names', False)
     return items
 
-# %% ../nbs/60_benchmarks.ipynb #31e2842f
+# %% ../nbs/60_benchmarks.ipynb #d2a7fec3
 MC_PROMPTS = dict(
-    en=dict(likelihood='{context}\n\nQ: {question}\nA:', letters='Context: {context}\nQuestion: {question}\n{options}\nAnswer with the letter of one option.\nAnswer:',
+    en=dict(likelihood='{context}\n\nQ: {question}\nA:', letters='Answer the question with the letter of one option.\n\nContext: {context}\nQuestion: {question}\n{options}\nAnswer:',
             open='Read the context and answer the question in a few words. If the context does not say, answer "Not in background."\n\nContext: {context}\nQuestion: {question}\nAnswer:'),
-    zh=dict(likelihood='{context}\n\n问：{question}\n答：', letters='材料：{context}\n问题：{question}\n{options}\n请只回答一个选项的字母。\n答案：',
+    zh=dict(likelihood='{context}\n\n问：{question}\n答：', letters='请只用一个选项的字母回答问题。\n\n材料：{context}\n问题：{question}\n{options}\n答案：',
             open='请根据材料用几个字回答问题。如果材料没有说明，请回答“不知道”。\n\n材料：{context}\n问题：{question}\n答案：'))
 
 def mc_prompt(

@@ -7,7 +7,7 @@ __all__ = ['DebiasError', 'ConfigError', 'ModelError', 'RewardError', 'DataError
            'get_device', 'get_dtype', 'atomic_path', 'write_text', 'write_json', 'read_json', 'write_jsonl',
            'read_jsonl', 'check_row', 'git_commit', 'environment', 'Meter', 'RunFolder', 'progress']
 
-# %% ../nbs/00_core.ipynb #274a9488
+# %% ../nbs/00_core.ipynb #33aa4f61
 import hashlib
 import json
 import math
@@ -17,7 +17,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
