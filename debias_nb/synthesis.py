@@ -133,7 +133,7 @@ def load_grammar(
     return Grammar(profile, {k: {**v, 'prompts': number(f'prompt/{k}', v['prompts'])} for k, v in p['scenarios'].items()},
                    {k: number(k, v) for k, v in p['responses'].items()}, p.get('wordings', 1))
 
-# %% ../nbs/20_synthesis.ipynb #2c4c2957
+# %% ../nbs/20_synthesis.ipynb #2de1c616
 def _shuffled(text, r):
     "The words of `text` out of order, deterministic for `r`."
     w = text.replace('.', '').replace('!', '').split(); r.shuffle(w)
@@ -151,7 +151,7 @@ def realise(
     chosen = {'prompt': pick(sc['prompts']), **{g: pick(ts) for g, ts in grammar.responses.items()}}
     neg, pos = r.choice(d.neg_adj[:grammar.wordings]), r.choice(d.pos_adj[:grammar.wordings])
     def say(g):
-        extra = dict(good=sc['good'], bad=sc['bad'])
+        extra = {k: sc[k.lower()] if k.islower() else sc[k.lower()].capitalize() for k in ('good', 'bad', 'Good', 'Bad')}
         s = slots(g, neg, pos, **extra)
         text = {'prompt': sc['prompts'][chosen['prompt']], **{k: grammar.responses[k][chosen[k]] for k in grammar.responses}}
         return {k: expand(t, s, rng(0, 'wording', seed, k)) for k, t in text.items()}
