@@ -146,7 +146,7 @@ def model_fingerprint(model) -> str:
     parts.append(sorted({(n.split('.')[-1], bool(getattr(m, 'disable_adapters', False)), str(getattr(m, 'active_adapters', ''))) for n, m in model.named_modules() if hasattr(m, 'disable_adapters')}))
     return _hash(parts)
 
-# %% ../nbs/62_scoring.ipynb #8b2bda9d
+# %% ../nbs/62_scoring.ipynb #5d2ec808
 class Scorer:
     "Exact log-likelihoods of continuations under a causal language model."
     def __init__(self,
@@ -156,7 +156,7 @@ class Scorer:
         device=None, # moved there if given
         max_length:int|None=None, # longest input; default: the model's own limit
         share:bool|None=None, # prefix tree: None where it works and helps, True or False to insist
-        row_width:int=256, # nodes in one row of the tree
+        row_width:int=512, # nodes in one row of the tree
         logit_budget:int=2**27, # output logits held at once (elements)
         cache:str|Path|None=None, # JSON Lines file of finished scores; an interrupted run continues from it
         log=print # told when the tree cannot be used or a context is cut
@@ -396,7 +396,7 @@ def perplexity(
 Scorer.perplexity = perplexity
 Scorer.score_choices = score_choices
 
-# %% ../nbs/62_scoring.ipynb #f03c931f
+# %% ../nbs/62_scoring.ipynb #55ed612e
 class MaskedScorer:
     "Pseudo-log-likelihoods under a masked language model."
     def __init__(self, model, tokenizer, token_budget:int=4096, device=None):
@@ -421,17 +421,25 @@ class MaskedScorer:
                 bar.update(len(batch))
         return [[o[p] for p in k] for o, k in zip(out, keep)]
 
-    def score(self, texts:list[str], desc='pseudo-log-likelihood') -> list:
-        "Pseudo-log-likelihood of each text (a `Score`; `greedy` is None)."
-        ids = [self.tokenizer.encode(t) for t in texts]; special = set(self.tokenizer.all_special_ids)
-        rows = self.token_logprobs(ids, [[p for p, t in enumerate(x) if t not in special] for x in ids], desc)
-        return [Score(math.fsum(r), len(r), None) for r in rows]
+    def score(self, texts:list, desc='pseudo-log-likelihood') -> list:
+        "Pseudo-log-likelihood of each text, or of the continuation of each (context, continuation), as a `Score` (`greedy` is None)."
+        ids, keep, special = [], [], set(self.tokenizer.all_special_ids)
+        for t in texts:
+            ctx, text = ('', t) if isinstance(t, str) else (t[0], t[0] + t[1]); x = self._encode(text.lstrip()); ids.append(x)
+            here = shared_prefix(self._encode(ctx.lstrip()), x) if ctx else 0
+            keep.append([p for p in range(here, len(x)) if x[p] not in special])
+        return [Score(math.fsum(r), len(r), None) for r in self.token_logprobs(ids, keep, desc)]
+
+    def _encode(self, text):
+        x = self.tokenizer.encode(text); most = min(self.tokenizer.model_max_length, getattr(self.model.config, 'max_position_embeddings', None) or 10**9)
+        if len(x) > most: raise DataError(f'a text of {len(x)} tokens exceeds the {most} of the masked model', remedy='Shorten it: a pseudo-log-likelihood has no sliding window')
+        return x
 
     def score_pairs(self, pairs, desc='pseudo-log-likelihood') -> list[tuple]:
         "Two `Score`s per pair of sentences, over the tokens that both share (CrowS-Pairs)."
         ids, keep, special = [], [], set(self.tokenizer.all_special_ids)
         for a, b in pairs:
-            x, y = self.tokenizer.encode(a), self.tokenizer.encode(b)
+            x, y = self._encode(a), self._encode(b)
             for seq, pos in zip((x, y), shared_positions(x, y)): ids.append(seq); keep.append([p for p in pos if seq[p] not in special])
         rows = [Score(math.fsum(r), len(r), None) for r in self.token_logprobs(ids, keep, desc)]
         return list(zip(rows[::2], rows[1::2]))
