@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DebiasError', 'ConfigError', 'ModelError', 'RewardError', 'DataError', 'stable_hash', 'to_plain', 'rng', 'set_seed',
            'get_device', 'get_dtype', 'atomic_path', 'write_text', 'write_json', 'read_json', 'write_jsonl',
-           'read_jsonl', 'check_row', 'git_commit', 'environment', 'Meter', 'RunFolder', 'progress']
+           'read_jsonl', 'check_row', 'git_commit', 'environment', 'Meter', 'RunFolder', 'show_progress', 'progress']
 
 # %% ../nbs/00_core.ipynb #33aa4f61
 import hashlib
@@ -280,14 +280,17 @@ class RunFolder:
         found = sorted(self.path.rglob('stage.json'), key=lambda p: p.stat().st_mtime)
         return {i['stage']: i for i in map(read_json, found) if not any('.partial-' in part for part in Path(i['stage']).parts)}
 
-# %% ../nbs/00_core.ipynb #5f59d9bd
+# %% ../nbs/00_core.ipynb #025818be
+def show_progress() -> bool:
+    "Whether bars are drawn: on a terminal or in a live Jupyter session; `DEBIAS_NB_PROGRESS=1` or `0` decides otherwise."
+    if (forced := os.environ.get('DEBIAS_NB_PROGRESS')) in ('0', '1'): return forced == '1'
+    return sys.stderr.isatty() or ('ipykernel' in sys.modules and 'JPY_SESSION_NAME' in os.environ)
+
 def progress(
     it=None, # any iterable (or None with `total`)
     desc:str='', # shown in front of the bar
     total:int|None=None,
     **kw # passed to tqdm
 ):
-    "A progress bar on a terminal or in a live notebook; quiet where output goes to a file (unless `DEBIAS_NB_PROGRESS=1`)."
-    live = sys.stderr.isatty() or (os.environ.get('DEBIAS_NB_PROGRESS') == '1')
-    if 'ipykernel' in sys.modules and os.environ.get('DEBIAS_NB_PROGRESS') != '0' and 'NBDEV_TEST' not in os.environ: live = live or 'JPY_SESSION_NAME' in os.environ
-    return tqdm(it, desc=desc, total=total, disable=not live, leave=False, dynamic_ncols=True, **kw)
+    "`tqdm`, drawn where `show_progress` says so."
+    return tqdm(it, desc=desc, total=total, disable=not show_progress(), leave=False, dynamic_ncols=True, **kw)

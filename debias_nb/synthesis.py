@@ -133,7 +133,7 @@ def load_grammar(
     return Grammar(profile, {k: {**v, 'prompts': number(f'prompt/{k}', v['prompts'])} for k, v in p['scenarios'].items()},
                    {k: number(k, v) for k, v in p['responses'].items()}, p.get('wordings', 1))
 
-# %% ../nbs/20_synthesis.ipynb #2de1c616
+# %% ../nbs/20_synthesis.ipynb #e3b0cda7
 def _shuffled(text, r):
     "The words of `text` out of order, deterministic for `r`."
     w = text.replace('.', '').replace('!', '').split(); r.shuffle(w)
@@ -143,7 +143,8 @@ def realise(
     grammar:Grammar, taxonomy:Taxonomy,
     group:Group, counterpart:Group, dimension:str, scenario:str,
     seed, # any hashable description of this instance
-    allowed=None # template ids that may be used; None for all
+    allowed=None, # template ids that may be used; None for all
+    only:str|None=None # render this grade alone, without the counterpart's texts (for speed)
 ) -> dict: # prompt, responses, templates, swap
     "Put one meaning into words."
     r, d, sc = rng(0, 'realise', seed), taxonomy.dimensions[dimension], grammar.scenarios[scenario]
@@ -154,8 +155,10 @@ def realise(
         extra = {k: sc[k.lower()] if k.islower() else sc[k.lower()].capitalize() for k in ('good', 'bad', 'Good', 'Bad')}
         s = slots(g, neg, pos, **extra)
         text = {'prompt': sc['prompts'][chosen['prompt']], **{k: grammar.responses[k][chosen[k]] for k in grammar.responses}}
-        return {k: expand(t, s, rng(0, 'wording', seed, k)) for k, t in text.items()}
-    own, other = say(group), say(counterpart)
+        return {k: expand(t, s, rng(0, 'wording', seed, k)) for k, t in text.items() if only in (None, k) or k == 'prompt'}
+    own = say(group)
+    if only: return dict(prompt=own['prompt'], responses=(Response(only, own[only], chosen[only], *GRADES[only]),), templates=chosen)
+    other = say(counterpart)
     own['disfluent'], chosen['disfluent'] = _shuffled(own['neutral'], r), chosen['neutral']
     own['biased_disfluent'], chosen['biased_disfluent'] = _shuffled(own['biased'], r), chosen['biased']
     return dict(prompt=own['prompt'], responses=tuple(Response(g, own[g], chosen[g], *GRADES[g]) for g in GRADES), templates=chosen,
