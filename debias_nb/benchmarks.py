@@ -10,8 +10,8 @@ __all__ = ['BENCHMARKS', 'MC_FIELDS', 'COLD_FINE', 'MC_PROMPTS', 'ORDERS', 'UNKN
            'stereoset_score', 'stereoset_scores', 'load_winobias', 'winobias_scores', 'load_winogender',
            'winogender_scores', 'load_bold', 'load_cold', 'cold_scores', 'load_pairs', 'load_multiple_choice',
            'mc_prompt', 'chat_prompt', 'evaluate_mc', 'mentioned_answers', 'read_answer', 'open_scores',
-           'evaluate_pairs', 'evaluate_stereoset', 'evaluate_pronouns', 'item_group', 'template', 'sample_groups',
-           'score_predictions']
+           'evaluate_open', 'evaluate_pairs', 'evaluate_stereoset', 'evaluate_pronouns', 'item_group', 'template',
+           'sample_groups', 'score_predictions']
 
 # %% ../nbs/60_benchmarks.ipynb #439e28cb
 import csv
@@ -144,7 +144,7 @@ def mc_item(
         category=category, answer_info={f'ans{i}': [a, g] for i, (a, g) in enumerate(zip(answers, groups))}, context=context, question=question,
         ans0=answers[0], ans1=answers[1], ans2=answers[2], label=label, target_loc=target_loc))
 
-# %% ../nbs/60_benchmarks.ipynb #8a1c8a55
+# %% ../nbs/60_benchmarks.ipynb #e4934420
 def load_bbq(
     path:str|Path|None=None, # the checkout of nyu-mll/BBQ, its `data` folder, one .jsonl file, or a hub id; default $DEBIAS_NB_DATA/BBQ
     categories:list[str]|None=None, # e.g. ['Age', 'Religion']; None for all that are there
@@ -200,8 +200,8 @@ def _target_file(path, targets):
 def _read_targets(path):
     out = {}
     for line, r in read_csv_rows(path, ('category', 'question_index', 'example_id', 'target_loc', 'label_type')):
-        t = r['target_loc']
-        if t not in ('0', '1', '2', 'NA', 'x', ''): raise DataError(f'is {t!r}', file=path, line=line, field='target_loc', remedy='It is 0, 1, 2 or NA')
+        t = re.sub(r'\.0$', '', r['target_loc'].strip())
+        if t not in ('0', '1', '2', 'NA', 'NaN', 'x', ''): raise DataError(f'is {t!r}', file=path, line=line, field='target_loc', remedy='It is 0, 1, 2 or NA')
         out[r['category'], r['question_index'], r['example_id']] = (int(t) if t in ('0', '1', '2') else None, r['label_type'] == 'name')
     return out
 
@@ -724,6 +724,18 @@ def open_scores(
         return dict(ambig=a, disambig=d, mean=None if a is None or d is None else (a + d)/2)
     return dict(strict=acc([p == i['label'] for i, p in zip(items, pred)]), containment=acc([i['label'] in h for i, h in zip(items, named)]),
                 unread=_share(sum(not h for h in named), len(items)), several=_share(sum(len(h) > 1 for h in named), len(items)), predictions=pred, bbq=bbq_score(items, pred))
+
+# %% ../nbs/60_benchmarks.ipynb #8be13676
+def evaluate_open(
+    generate, # function: list of prompts -> list of texts
+    items:list[dict], language:str='en', tokenizer=None, # tokenizer: wrap the prompts in its chat template
+    system:str|None=None
+) -> dict: # `open_scores`, the texts and the method
+    "Open-ended answers of a model, read by both rules."
+    prompts = [mc_prompt(i, 'open', language=language) for i in items]
+    if tokenizer is not None: prompts = [chat_prompt(tokenizer, p, system) for p in prompts]
+    texts = list(generate(prompts))
+    return dict(**open_scores(items, texts), texts=texts, method=dict(mode='open', language=language, chat=tokenizer is not None))
 
 # %% ../nbs/60_benchmarks.ipynb #f8a5a9af
 def evaluate_pairs(
