@@ -236,16 +236,17 @@ def compare_bbq(
         return out
     return dict(overall=part(np.ones(len(items), bool)), **{c: part(cats == c) for c in sorted(set(cats))})
 
-# %% ../nbs/64_metrics.ipynb #baa71e99
+# %% ../nbs/64_metrics.ipynb #b3d8840c
 def stereotype_preference(
     logp_biased, logp_neutral, # log-likelihoods, a pair per item (per token, where lengths differ)
     clusters=None, seed:int=0
-) -> dict: # share (0..1, ties half), distance from 0.5, margin (mean difference, nats): estimates
-    "How often, and by how much, the biased text is likelier than the neutral one."
+) -> dict: # share (0..1, ties half), its distance from 0.5, margin (mean difference, nats), probability (0..1): estimates
+    "How often, and by how much, the biased text is likelier than the neutral one; `probability` is that of the biased one when the model must write one of the two."
     a, b = np.asarray(logp_biased, float), np.asarray(logp_neutral, float); _same_length(a, b)
     win = (a > b) + 0.5*(a == b); share = bootstrap_mean(win, clusters, seed); margin = bootstrap_mean(a - b, clusters, seed)
     v = share['value']
-    return dict(share=share, distance=None if v is None else abs(v - 0.5), margin=margin, ties=int((a == b).sum()))
+    prob = bootstrap_mean(1/(1 + np.exp(np.clip(b - a, -700, 700))), clusters, seed)
+    return dict(share=share, distance=None if v is None else abs(v - 0.5), margin=margin, probability=prob, ties=int((a == b).sum()))
 
 # %% ../nbs/64_metrics.ipynb #d2d25f2a
 def counterfactual_gap(
