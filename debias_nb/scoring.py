@@ -63,7 +63,7 @@ def encode_pairs(tokenizer, requests:list) -> list[tuple[list[int], list[int]]]:
         else: c = texts[ctx, False]; out.append((c, texts[ctx + cont, False][len(c):]))
     return out
 
-# %% ../nbs/62_scoring.ipynb #97f7ae74
+# %% ../nbs/62_scoring.ipynb #437bc268
 Score = namedtuple('Score', 'logprob n_tokens greedy')
 Score.__doc__ = "Log-likelihood of a continuation (nats, summed), its number of tokens, and whether greedy decoding would write it."
 
@@ -83,7 +83,9 @@ def logits_at(
     inputs = {k: v.to(device) if torch.is_tensor(v) else v for k, v in inputs.items()}
     rows, cols, head = torch.as_tensor(rows, device=device), torch.as_tensor(cols, device=device), model.get_output_embeddings()
     if head is None: return model(**inputs).logits[rows, cols].float()
-    hook = head.register_forward_pre_hook(lambda m, a: (a[0][rows, cols][None], *a[1:]))
+    def pick(module, a): # prompt tuning puts virtual tokens in front: positions count from the end of what is added
+        return (a[0][rows, cols + (a[0].shape[1] - inputs['input_ids'].shape[1])][None], *a[1:])
+    hook = head.register_forward_pre_hook(pick)
     try: return model(**inputs).logits[0].float()
     finally: hook.remove()
 
@@ -154,7 +156,7 @@ def model_fingerprint(model) -> str:
     parts.append(sorted({(n.split('.')[-1], bool(getattr(m, 'disable_adapters', False)), str(getattr(m, 'active_adapters', ''))) for n, m in model.named_modules() if hasattr(m, 'disable_adapters')}))
     return _hash(parts)
 
-# %% ../nbs/62_scoring.ipynb #68ed9403
+# %% ../nbs/62_scoring.ipynb #cd37929a
 class Scorer:
     "Exact log-likelihoods of continuations under a causal language model."
     def __init__(self,
@@ -200,15 +202,20 @@ class Scorer:
     def token_logprobs(self, pairs, desc='scoring') -> list[tuple[list[float], list[bool]]]:
         "Per request, the log-probability of each continuation token and whether it is the likeliest one."
         self.stats = dict(requests=len(pairs), truncated=0)
-        unique = {}
-        for i, (c, k) in enumerate(pairs): unique.setdefault(self._fit(tuple(c), tuple(k)), []).append(i)
+        unique, top = {}, 0
+        for i, (c, k) in enumerate(pairs):
+            if not len(c) or not len(k): raise DataError(f'request {i} has {len(c)} context and {len(k)} continuation tokens', remedy='Each needs one at least; prefix_token_id stands for an empty context')
+            unique.setdefault(self._fit(tuple(c), tuple(k)), []).append(i); top = max(top, *c, *k)
+        if top >= self.config.vocab_size: raise ModelError(f'token id {top} is outside the model\'s vocabulary of {self.config.vocab_size}: tokenizer and model do not belong together. Load both from one place')
         if self.stats['truncated']: self.log(f"{self.stats['truncated']} contexts exceed the model's {self.max_length} tokens and were cut from the left")
         done = self._load_cache(unique)
         todo = sorted((r for r in unique if r not in done), key=lambda r: (r[0] + r[1])[:-1])
         self.stats.update(unique=len(unique), from_cache=len(done))
         mine, world = self._share_out(todo)
         with evaluating(self.model), progress(total=len(mine), desc=desc) as bar:
-            for found in self._run(mine): done.update(found); self._save_cache(found); bar.update(len(found))
+            for found in self._run(mine):
+                if any(x != x for lp, _ in found.values() for x in lp): raise ModelError(f'the model gave NaN in {self.dtype}. Load it in bfloat16 or float32')
+                done.update(found); self._save_cache(found); bar.update(len(found))
         if world > 1: done = self._collect(done)
         out = [None]*len(pairs)
         for r, res in done.items():
