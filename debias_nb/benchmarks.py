@@ -68,11 +68,13 @@ def _from_hub(repo, get):
     except Exception as e: # the hub client raises a dozen kinds, offline and online; each means the same to the user
         raise DataError(f'{repo} is neither a path here nor a data set that the hub returned ({type(e).__name__})', remedy=get) from None
 
-# %% ../nbs/60_benchmarks.ipynb #f497d920
+# %% ../nbs/60_benchmarks.ipynb #462031b3
 def has_data(name:str) -> bool:
     "Whether `$DEBIAS_NB_DATA` holds benchmark `name`; says `skipped` aloud when not, for the tests."
     try: benchmark_path(name); return True
-    except DataError: print(f'skipped: {name} (DEBIAS_NB_DATA is not set)'); return False
+    except DataError:
+        why = 'DEBIAS_NB_DATA is not set' if not os.environ.get('DEBIAS_NB_DATA') else f'$DEBIAS_NB_DATA holds no {_FOLDERS.get(name, name)}'
+        print(f'skipped: {name} ({why})'); return False
 
 def read_csv_rows(
     path:str|Path, # UTF-8, with or without a byte order mark
@@ -765,16 +767,17 @@ def evaluate_pronouns(
     s = scorer.score_choices([f'{i["sentence"]}\nIn this sentence, "{i["pronoun"]}" refers to' for i in items], [[name(c) for c in i['candidates']] for i in items], 'mean')
     return [int(b > a) for a, b in s]
 
-# %% ../nbs/60_benchmarks.ipynb #3e09e621
+# %% ../nbs/60_benchmarks.ipynb #2c495d75
 def item_group(item:dict) -> tuple:
-    "What the items of one group (in BBQ four: polarity and context) have in common."
+    "What the items of one group (in BBQ four: polarity and context) have in common; an item's own `item_group` goes first."
+    if 'item_group' in item: return item['category'], item['item_group']
     return item['category'], str(item['question_index']), tuple(answers(item)), _opening(item['context'])
 
 def _opening(context): return re.split(r'(?<=[.!?。！？])', context.strip())[0]
 
 def template(item:dict) -> str:
-    "The template an item was made from: the unit that intervals redraw."
-    return f"{item['category']}/{item.get('question_index', item.get('id'))}"
+    "The template an item was made from: the unit that intervals redraw. An item's own `template` goes first."
+    return item['template'] if 'template' in item else f"{item['category']}/{item.get('question_index', item.get('id'))}"
 
 def sample_groups(
     items:list[dict], limit:int|None, # about how many items; None for all
