@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRPOSettings', 'checked', 'completion_text', 'JudgeCallback', 'train_grpo']
 
-# %% ../nbs/44_grpo.ipynb #e01eca5f
+# %% ../nbs/44_grpo.ipynb #fb782142
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from .core import ConfigError, RewardError, get_device, get_dtype, progress, set_seed, show_progress, write_json
+from .core import ConfigError, RewardError, get_device, get_dtype, set_seed, show_progress, write_json
 from .policy import as_messages, load_policy, lora_config, sample
 
 # %% ../nbs/44_grpo.ipynb #f0b1a60e
