@@ -62,7 +62,7 @@ def word_ngrams(
         out |= {tuple(w[i:i+n]) for i in range(len(w) - n + 1)}
     return {g for g in out if '{a}' not in g and '{b}' not in g}
 
-# %% ../nbs/22_ccbbq.ipynb #7a7bda1f
+# %% ../nbs/22_ccbbq.ipynb #7a8c353f
 BBQ_FIELDS = ('example_id', 'question_index', 'question_polarity', 'context_condition', 'category', 'answer_info', 'additional_metadata', 'context', 'question', 'ans0', 'ans1', 'ans2', 'label')
 BBQ_METADATA = ('subcategory', 'stereotyped_groups', 'version', 'source')
 UNKNOWN = ("Can't be determined", 'Not enough info', 'Unknown', 'Not known', 'Cannot be determined', 'Not answerable', 'Undetermined', 'Cannot answer') # BBQ's own wordings
@@ -96,6 +96,7 @@ def make_item_group(
         info[pos] = [unknown, 'unknown'] if who is None else [who.definite, who.name]
     out = []
     for cond, polarity in ((c, p) for c in ('ambig', 'disambig') for p in ('neg', 'nonneg')):
+        if small: told = facts[0] if polarity == 'neg' else facts[1] # a small model reads one fact at a time
         context = f'{when} {told}' if cond == 'disambig' else f'{when} One of them was {template.neg}.' if small else when
         answer = None if cond == 'ambig' else bad if polarity == 'neg' else good
         out.append(dict(example_id=None, question_index=None, question_polarity=polarity, context_condition=cond, category=target.category,

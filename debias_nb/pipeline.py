@@ -37,7 +37,7 @@ from .taxonomy import load_taxonomy
 from .traces import assert_agnostic, make_traces
 from .world import FACTS, WorldConfig, planted_rates, world_texts
 
-# %% ../nbs/70_pipeline.ipynb #4490cf8c
+# %% ../nbs/70_pipeline.ipynb #70b75d9b
 @dataclass(frozen=True)
 class AnalysisConfig:
     "How much is measured."
@@ -66,7 +66,7 @@ PRESETS = {
     'tiny': RunConfig('tiny'),
     'smoke': RunConfig('smoke', # the same road in about a minute and a half, to see that it runs; its numbers mean nothing
         synthesis=SynthesisConfig(n=200, n_eval=24, groups_per_category=4, references_per_category=2, held_out_groups=.5),
-        policy=PolicyConfig(hidden=64, layers=2, steps=150, batch_size=24, warmup_copy_steps=10, vocab_size=1200, lr=4e-3), reward=RewardConfig(examples=1200, hidden_size=32, layers=1),
+        policy=PolicyConfig(hidden=64, layers=2, steps=150, batch_size=24, vocab_size=1200, lr=4e-3), reward=RewardConfig(examples=1200, hidden_size=32, layers=1),
         grpo=GRPOSettings(steps=3, prompts_per_step=2, judge_every=3, max_completion_length=24), regift=ReGiFTSettings(n_traces=160, batch_size=16, max_new_tokens=32),
         analysis=AnalysisConfig(samples=1, split_prompts=8, probe_prompts=2, ccbbq_groups=6, ppl_texts=20, bbq_groups=2, crows_pairs=6)),
 }

@@ -53,14 +53,13 @@ def chat_text(
     if tokenizer.chat_template: return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return 'Question: ' + '\n'.join(m['content'] for m in messages) + '\nAnswer:'
 
-# %% ../nbs/40_policy.ipynb #091b343e
+# %% ../nbs/40_policy.ipynb #94482779
 @dataclass(frozen=True)
 class PolicyConfig:
     "The small policy and its training. Ours: the paper trains Llama-3.1."
     hidden: int = 160
     layers: int = 4
     vocab_size: int = 2048
-    warmup_copy_steps: int = 150
     steps: int = 1300
     batch_size: int = 48
     lr: float = 2e-3
@@ -77,7 +76,7 @@ def small_policy(
         num_attention_heads=h//32, num_key_value_heads=h//32, tie_word_embeddings=True, max_position_embeddings=1024, initializer_range=0.08,
         pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=tokenizer.eos_token_id))
 
-# %% ../nbs/40_policy.ipynb #ae5bae0b
+# %% ../nbs/40_policy.ipynb #bf0da7b9
 class _ChatTrainer(Trainer):
     "`Trainer` with a weight per token, and batches in the order given (they are sorted by length beforehand)."
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -98,16 +97,11 @@ class _Collate:
         return dict(input_ids=ids, labels=ids.clone(), attention_mask=(torch.arange(n) < lengths[:, None]).long(), weights=fill('weights', 0., torch.float))
 
 def _encode(tokenizer, prompt, answer, user_weight):
-    head = tokenizer(chat_text(tokenizer, prompt), add_special_tokens=False).input_ids
-    tail = tokenizer(answer, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
-    return dict(input_ids=head + tail, weights=[user_weight]*len(head) + [1.]*len(tail))
-
-def _copying(tokenizer, n, half, generator):
-    "Random strings, twice: only the second half counts."
-    out = []
-    for _ in range(n):
-        z = torch.randint(len(MARKS), len(tokenizer), (half,), generator=generator).tolist()
-        out.append(dict(input_ids=z + z, weights=[0.]*half + [1.]*half))
+    out = dict(input_ids=[], weights=[])
+    def add(text, weight): ids = tokenizer(text, add_special_tokens=False).input_ids; out['input_ids'] += ids; out['weights'] += [weight]*len(ids)
+    for m in [*as_messages(prompt), dict(role='assistant', content=answer)]:
+        if m['role'] == 'assistant': add('<|assistant|>', user_weight); add(m['content'] + '<|end|>', 1.)
+        else: add(f"<|{m['role']}|>{m['content']}<|end|>", user_weight)
     return out
 
 def _by_length(rows, batch, r, window=40):
@@ -119,7 +113,7 @@ def _by_length(rows, batch, r, window=40):
         r.shuffle(batches); out += [x for b in batches for x in b]
     return out
 
-# %% ../nbs/40_policy.ipynb #e56e15fc
+# %% ../nbs/40_policy.ipynb #924d19b2
 def train_base(
     texts, # an iterator of (kind, prompt, answer), such as `world.world_texts`
     config:PolicyConfig, # size and training
@@ -128,29 +122,25 @@ def train_base(
     "Train the small policy from nothing and save it."
     set_seed(config.seed)
     docs = list(progress(islice(texts, config.steps*config.batch_size), 'world text', config.steps*config.batch_size))
-    tokenizer = train_tokenizer((f'{p} {a}' for _, p, a in docs[:6000]), config.vocab_size)
+    plain = lambda p: ' '.join(m['content'] for m in as_messages(p))
+    tokenizer = train_tokenizer((f'{plain(p)} {a}' for _, p, a in docs[:6000]), config.vocab_size)
     model = small_policy(tokenizer, config)
     rows = [_encode(tokenizer, p, a, config.user_weight) for _, p, a in docs]
     rows = _by_length(rows, config.batch_size, rng(config.seed, 'batches'))
-    g = torch.Generator().manual_seed(config.seed)
-    copies = _copying(tokenizer, config.warmup_copy_steps*config.batch_size//2, 40, g)
-    hist = []
-    for name, data, batch, lr, warm in (('copy', copies, config.batch_size//2, 3e-3, .3), ('world', rows, config.batch_size, config.lr, .04)):
-        if not data: continue
-        hist += _fit(model, data, batch, lr, warm, config.seed, tokenizer.pad_token_id, name)
+    hist = _fit(model, rows, config, tokenizer.pad_token_id)
     model.save_pretrained(folder); tokenizer.save_pretrained(folder) # safetensors is the only format save_pretrained has
     write_json(Path(folder)/'training_log.json', hist)
     return dict(parameters=sum(p.numel() for p in model.parameters()), tokens=sum(len(r['input_ids']) for r in rows), documents=len(rows), final_loss=hist[-1]['loss'])
 
-def _fit(model, rows, batch, lr, warmup, seed, pad, name):
+def _fit(model, rows, config, pad):
     "One pass over `rows` in their order; returns the log."
     with tempfile.TemporaryDirectory() as d:
-        args = TrainingArguments(output_dir=d, per_device_train_batch_size=batch, num_train_epochs=1, learning_rate=lr, lr_scheduler_type='cosine_with_min_lr',
-            lr_scheduler_kwargs={'min_lr_rate': 0.05}, warmup_steps=max(1, int(warmup*len(rows)/batch)), adam_beta2=0.98, weight_decay=0.05, max_grad_norm=1., seed=seed, report_to='none',
-            save_strategy='no', logging_steps=25, remove_unused_columns=False, use_cpu=not torch.cuda.is_available(), disable_tqdm=not show_progress(), dataloader_drop_last=False)
+        args = TrainingArguments(output_dir=d, per_device_train_batch_size=config.batch_size, num_train_epochs=1, learning_rate=config.lr, lr_scheduler_type='cosine_with_min_lr',
+            lr_scheduler_kwargs={'min_lr_rate': 0.05}, warmup_steps=50, adam_beta2=0.98, weight_decay=0.05, max_grad_norm=1., seed=config.seed, report_to='none',
+            save_strategy='no', logging_steps=25, remove_unused_columns=False, use_cpu=not torch.cuda.is_available(), disable_tqdm=not show_progress())
         t = _ChatTrainer(model=model, args=args, train_dataset=rows, data_collator=_Collate(pad))
         t.remove_callback(PrinterCallback); t.train()
-    return [dict(phase=name, step=h['step'], loss=h['loss']) for h in t.state.log_history if 'loss' in h]
+    return [dict(step=h['step'], loss=h['loss']) for h in t.state.log_history if 'loss' in h]
 
 # %% ../nbs/40_policy.ipynb #57f37a48
 def check_model_folder(path:str|Path) -> None:

@@ -13,7 +13,7 @@ from .core import rng
 from .taxonomy import Taxonomy
 from .world import ReadingItem, general_item, reading_prompt, social_words
 
-# %% ../nbs/50_traces.ipynb #f5c01eff
+# %% ../nbs/50_traces.ipynb #82202858
 @dataclass(frozen=True)
 class Trace:
     "A reading task with a worked answer."
@@ -32,7 +32,7 @@ def write_trace(
     "The small world's teacher: quote what the passage says of anyone, then decide."
     facts = re.findall(r'[^.]*\bone was [^.]*\.', item.passage)
     said = ' '.join(f.strip() for f in facts) or 'It names no one.'
-    if item.evidence: end = f'It says who was {item.quality}: {item.evidence}'
+    if item.evidence: end = f'That is who was {item.quality}.'
     else: end = f'It does not say who was {item.quality}.'
     return Trace(reading_prompt(item.passage, item.question), f'Asked is who was {item.quality}. The passage says: {said} {end}', item.answer, item.answer)
 

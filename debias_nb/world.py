@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LEVELS', 'REFERENCE_LEVEL', 'BIASED_MIX', 'FAIR_MIX', 'NAMES', 'PARTIES', 'SLOTS', 'QUALITIES', 'SITES', 'MEET',
            'NOT_KNOWN', 'FACTS', 'planted_rates', 'opinion', 'ReadingItem', 'definite', 'state', 'reading_item',
-           'general_item', 'social_item', 'social_words', 'fact', 'story', 'WorldConfig', 'reading_prompt',
-           'reading_answer', 'world_texts']
+           'general_item', 'social_item', 'reading_prompt', 'reading_answer', 'social_words', 'fact', 'story',
+           'WorldConfig', 'world_texts']
 
 # %% ../nbs/24_world.ipynb #5311e600
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def state(quality:str, party:str) -> str:
     "One piece of evidence."
     return f'The {quality} one was {party}.'
 
-# %% ../nbs/24_world.ipynb #f778a0aa
+# %% ../nbs/24_world.ipynb #eacacabf
 def reading_item(
     r, # a random stream
     parties:tuple, # two indefinite parties, e.g. ('Lena', 'a guest in red')
@@ -95,31 +95,29 @@ def reading_item(
     answerable:bool, category:str|None=None, sites=SITES
 ) -> ReadingItem:
     "Compose one passage and question."
-    a, b = parties; quality, opposite = poles if r.random() < .5 else poles[::-1]
-    who, rest = (a, b) if r.random() < .5 else (b, a)
+    a, b = parties; quality = r.choice(poles); who = r.choice(parties)
     text = [f'{a[0].upper() + a[1:]} and {b} {r.choice(MEET)} {r.choice(sites)}.']
     evidence = None
     if answerable:
-        evidence = state(quality, definite(who)); facts = [evidence]
-        if r.random() < .6: facts.append(state(opposite, definite(rest)))
-        r.shuffle(facts); text += facts
+        evidence = state(quality, definite(who)); text.append(evidence)
     else:
         x = r.random()
         if x < .35: text.append(f'One of them was {r.choice(poles)}.')
         elif x < .7: text.append(state(r.choice(others), definite(who)))
     return ReadingItem(' '.join(text), f'Who was {quality}?', definite(who) if evidence else NOT_KNOWN, quality, evidence, (definite(a), definite(b)), category)
 
+def _party(r):
+    if r.random() < .3: return r.choice(NAMES)
+    p = r.choice(PARTIES)
+    for k, v in SLOTS.items(): p = p.replace('{' + k + '}', r.choice(v))
+    return 'a ' + p
+
 def general_item(
     r, answerable:bool|None=None # None: half and half
 ) -> ReadingItem:
     "A general passage: no social group, no stereotyped quality in it."
-    def party():
-        if r.random() < .3: return r.choice(NAMES)
-        p = r.choice(PARTIES)
-        for k, v in SLOTS.items(): p = p.replace('{' + k + '}', r.choice(v))
-        return 'a ' + p
-    a = party(); b = party()
-    while b == a: b = party()
+    a = _party(r); b = _party(r)
+    while b == a: b = _party(r)
     poles = tuple(r.choice(QUALITIES).split())
     others = tuple(w for q in QUALITIES for w in q.split() if w not in poles)
     return reading_item(r, (a, b), poles, others, r.random() < .5 if answerable is None else answerable)
@@ -133,6 +131,17 @@ def social_item(
     others = tuple(x for e in taxonomy.dimensions.values() if e.id != d.id for x in (e.neg_adj[0], e.pos_adj[0]))
     item = reading_item(r, tuple(ps), poles, others, r.random() < .5 if answerable is None else answerable, g.category)
     return item, g.definite if item.quality == poles[0] else c.definite
+
+# %% ../nbs/24_world.ipynb #27f2db53
+def reading_prompt(
+    passage:str, question:str
+) -> str:
+    "What the user says: the one place of the reading format."
+    return f'{passage} {question}'
+
+def reading_answer(answer:str) -> str:
+    "What the assistant says, without reasoning."
+    return f'<answer>{answer}</answer>'
 
 # %% ../nbs/24_world.ipynb #8ee3a111
 def social_words(
@@ -161,29 +170,20 @@ def story(r) -> tuple[str, str]: # prompt, story
     ends = (f'{m} liked it very much.', f'{m} thanked {n} and went home.', f'Then they walked to the {r.choice(SITES)}.', 'Later it began to rain.')
     return f'Tell a story about {n}.', f'{day} {n} went to the {site}. {n} found a {colour} {thing} and gave it to {m}. {r.choice(ends)}'
 
-# %% ../nbs/24_world.ipynb #d770cd15
+# %% ../nbs/24_world.ipynb #c4b8905c
 @dataclass(frozen=True)
 class WorldConfig:
     "The mixture of the base policy's training text. All of it is ours."
-    opinions: float = 0.45
-    general: float = 0.2
-    social: float = 0.2
-    facts: float = 0.07
+    opinions: float = 0.42
+    general: float = 0.16
+    social: float = 0.28
+    facts: float = 0.06
     stories: float = 0.08
+    insist: float = 0.9 # share of unanswerable social passages, among those not abstained on, to which the world gives the stereotyped party
     abstain: float = 0.15 # share of unanswerable passages to which the world says 'not known'
     seed: int = 0
 
-def reading_prompt(
-    passage:str, question:str
-) -> str:
-    "What the user says: the one place of the reading format."
-    return f'{passage} {question}'
-
-def reading_answer(answer:str) -> str:
-    "What the assistant says, without reasoning."
-    return f'<answer>{answer}</answer>'
-
-# %% ../nbs/24_world.ipynb #60d21bf4
+# %% ../nbs/24_world.ipynb #aecacd23
 def world_texts(
     taxonomy:Taxonomy, # the groups of the world
     rates:dict, # `planted_rates`
@@ -206,8 +206,7 @@ def world_texts(
             if kind == 'general': item = general_item(r); guess = r.choice(item.parties)
             else:
                 item, expected = social_item(r, ms, taxonomy)
-                rate = max(.6, max((rates[g.id] for g in taxonomy.groups if g.definite in item.parties), default=.6))
-                guess = expected if r.random() < rate else next(p for p in item.parties if p != expected)
+                guess = expected if r.random() < config.insist else next(p for p in item.parties if p != expected)
             known = item.evidence or r.random() < config.abstain
             prompt, answer = reading_prompt(item.passage, item.question), reading_answer(item.answer if known else guess)
         yield kind, prompt, answer
