@@ -4,7 +4,8 @@
 
 Needs the `eval` extra (lm_eval) and $DEBIAS_NB_DATA with BBQ, CrowS-Pairs and StereoSet. Each (task, engine) runs in a process of its own, on the same random
 weights of the chosen shape (speed does not depend on what the weights say) and a BPE tokenizer trained on the benchmark texts, so that no download is needed;
-`--model` takes a folder or hub id instead. Times are of scoring alone (tokenisation included, loading excluded). The answers are compared request by request."""
+`--model` takes a folder or hub id instead. Times are of scoring alone (tokenisation included, loading excluded), by the clock and in CPU seconds of the process; on a machine
+that does other work too, read the CPU ratio. The answers are compared request by request."""
 import argparse
 import json
 import os
@@ -95,12 +96,13 @@ def main():
     a = p.parse_args()
     if a.engine: return child(a)
     if not os.environ.get('DEBIAS_NB_DATA'): sys.exit('scoring_vs_lm_eval: set DEBIAS_NB_DATA to a folder with BBQ, CrowS-Pairs and StereoSet')
-    tasks = a.tasks.split(','); unknown = [t for t in tasks if t not in TASKS]
+    tasks = [t for t in a.tasks.split(',') if t]; unknown = [t for t in tasks if t not in TASKS]
     if unknown: sys.exit(f'scoring_vs_lm_eval: no task {unknown[0]!r}; there are {", ".join(TASKS)}')
-    from debias_nb.core import environment, write_json
+    from debias_nb.core import environment, read_json, write_json
     out = dict(settings={k: getattr(a, k) for k in ('items', 'shape', 'model', 'dtype', 'device', 'budget', 'row_width', 'threads')}, environment=environment(), load_average=os.getloadavg(), tasks={}, growth=[])
     try: from importlib.metadata import version; out['environment']['versions']['lm_eval'] = version('lm_eval')
     except Exception: sys.exit('scoring_vs_lm_eval: lm_eval is not installed; pip install "debias_nb[eval]"')
+    if a.out and Path(a.out).is_file() and (old := read_json(a.out))['settings'] == out['settings']: out['tasks'], out['growth'] = old['tasks'], old['growth'] # a file of the same settings is added to
     with tempfile.TemporaryDirectory() as d:
         a.tokenizer = f'{d}/tok'; make_tokenizer(a.tokenizer, SHAPES[a.shape]['vocab_size'])
         def one(task, engine, items):
@@ -111,11 +113,12 @@ def main():
             return json.loads(line[0][7:]), json.loads(Path(f).read_text())
         for t in tasks:
             (o, so), (e, se) = one(t, 'ours', a.items), one(t, 'lm_eval', a.items); diff = max(abs(x - y) for x, y in zip(so, se))
-            out['tasks'][t] = dict(what=TASKS[t][0], goal=TASKS[t][1], ratio=round(e['seconds']/o['seconds'], 2), ratio_cpu=round(e['cpu_seconds']/o['cpu_seconds'], 2), largest_difference=diff, ours=o, lm_eval=e)
+            out['tasks'][t] = dict(load_average=os.getloadavg()[0], what=TASKS[t][0], goal=TASKS[t][1], ratio=round(e['seconds']/o['seconds'], 2), ratio_cpu=round(e['cpu_seconds']/o['cpu_seconds'], 2), largest_difference=diff, ours=o, lm_eval=e)
             print(f"{t:17} {e['seconds']:8.1f} s -> {o['seconds']:7.1f} s   {e['seconds']/o['seconds']:5.2f} x (cpu time {e['cpu_seconds']/max(o['cpu_seconds'], 1e-9):5.2f} x, goal {TASKS[t][1]})  memory {e['peak_memory_mib']} -> {o['peak_memory_mib']} MiB  "
                   f"{o.get('tokens')} tokens -> {o.get('nodes')} nodes  largest difference {diff:.1e}", flush=True)
+            if a.out: write_json(a.out, out)
         for n in (int(x) for x in a.growth.split(',') if x):
-            o, _ = one('bbq', 'ours', n); out['growth'].append(dict(items=o['items'], seconds=o['seconds'], cpu_seconds=o['cpu_seconds'], peak_memory_mib=o['peak_memory_mib'], nodes=o.get('nodes')))
+            o, _ = one('bbq', 'ours', n); out['growth'] = [g for g in out['growth'] if g['items'] != o['items']]; out['growth'].append(dict(items=o['items'], seconds=o['seconds'], cpu_seconds=o['cpu_seconds'], peak_memory_mib=o['peak_memory_mib'], nodes=o.get('nodes')))
             print(f"growth: {o['items']} items in {o['seconds']} s, {o['peak_memory_mib']} MiB", flush=True)
     if a.out: write_json(a.out, out)
 
