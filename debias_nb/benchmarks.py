@@ -794,13 +794,13 @@ def sample_groups(
             if q and len(keep) < limit: keep += q.pop()
     return [items[k] for k in sorted(keep)]
 
-# %% ../nbs/60_benchmarks.ipynb #29dd609e
+# %% ../nbs/60_benchmarks.ipynb #b3f1381a
 def score_predictions(
     benchmark:str, # 'BBQ', 'CBBQ', 'StereoSet' or 'CrowS_Pairs'
     predictions:str|Path, # a file, or a folder of .jsonl files
     mode:str|None=None, # see the table; None takes the benchmark's first
     path:str|Path|None=None, # the benchmark itself; default $DEBIAS_NB_DATA
-    field:str|None=None, # which prediction field ('unifiedqa' with several)
+    field:str|None=None, # which prediction field ('unifiedqa' with several; by default the RACE format's)
     log=print
 ) -> dict: # benchmark, mode, n_predicted, n_items, and 'scores' as the benchmark's own function gives them
     "The official score of a predictions file."
@@ -837,6 +837,8 @@ def score_predictions(
     for i in items: index[i['category'], str(i['example_id'])].append(i)
     if mode == 'unifiedqa':
         fields = sorted({k for _, _, r in rows for k in r if '_pred_' in k or k == 'prediction'})
+        race = [k for k in fields if k.endswith('_pred_race')] # the format of the published bias scores
+        if field is None and len(fields) > 1 and len(race) == 1: field = race[0]; log(f'{benchmark}: scoring {field}, of {", ".join(fields)}')
         if field is None and len(fields) != 1: raise ConfigError(f"the file has {len(fields)} prediction fields ({', '.join(fields) or 'none'}). Choose one with field")
         field = field or fields[0]
     else: field = field or 'prediction'
