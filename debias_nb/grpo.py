@@ -18,7 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 from .core import ConfigError, RewardError, get_device, get_dtype, set_seed, show_progress, write_json
 from .policy import as_messages, load_policy, lora_config, sample
 
-# %% ../nbs/44_grpo.ipynb #f0b1a60e
+# %% ../nbs/44_grpo.ipynb #0415f98a
 @dataclass(frozen=True)
 class GRPOSettings:
     "One GRPO training. Ours, except that LoRA and GRPO are the paper's."
@@ -26,27 +26,30 @@ class GRPOSettings:
     prompts_per_step: int = 8
     num_generations: int = 8 # answers to each prompt: the group
     max_completion_length: int = 40 # tokens
-    learning_rate: float = 1e-3
-    beta: float = 0.04 # KL weight; a learned reward needs an anchor
+    learning_rate: float = 5e-4
+    beta: float = 0.05 # KL weight; a learned reward needs an anchor
     temperature: float = 1.0
+    scale_rewards: str = 'none' # TRL: 'group' divides by the group's std, 'batch' by the batch's, 'none' (Dr. GRPO) not at all
     weights: tuple = (1.0, 0.5, 0.5) # one per reward
+    saturation: float = 0.8 # a reward above this is as good as full; 1 to switch off
     lora_r: int = 16
     lora_alpha: int = 32
     judge_every: int = 10 # steps between looks by the independent judge; 0 for never
     seed: int = 0
 
-# %% ../nbs/44_grpo.ipynb #e8b50eda
+# %% ../nbs/44_grpo.ipynb #25b1764c
 def checked(
-    fn # a TRL reward function: (prompts, completions, **columns) -> list of floats
+    fn, # a TRL reward function: (prompts, completions, **columns) -> list of floats
+    saturation:float=1.0 # rewards above this count as 1; those below keep their proportion to it
 ):
-    "The same function, refusing a wrong count or a number that is not finite."
+    "The same function, saturating, and refusing a wrong count or a number that is not finite."
     def reward(prompts, completions, **kw):
         out = [float(x) for x in fn(prompts=prompts, completions=completions, **kw)]
         if len(out) != len(completions): raise RewardError(f'reward {fn.__name__!r} returned {len(out)} values for {len(completions)} completions. Return one per completion')
         bad = [i for i, x in enumerate(out) if not torch.isfinite(torch.tensor(x))]
         if bad: raise RewardError(f'reward {fn.__name__!r} returned {out[bad[0]]} for completion {bad[0]} of {len(out)} (text: {completion_text(completions[bad[0]])[:60]!r}). '
                                   'Mend the reward function or the reward model; no advantage can be made of it')
-        return out
+        return [min(1., x/saturation) for x in out] if saturation < 1 else out
     reward.__name__ = fn.__name__
     return reward
 
@@ -69,7 +72,7 @@ class JudgeCallback(TrainerCallback):
     def on_step_end(self, args, state, control, model=None, **kw):
         if state.global_step % self.every == 0: self._look(model, state.global_step)
 
-# %% ../nbs/44_grpo.ipynb #54ff2562
+# %% ../nbs/44_grpo.ipynb #579973a1
 def train_grpo(
     policy:str|Path, # folder or name of the base policy
     reward_functions:list, # TRL reward functions, each with a `__name__` of its own
@@ -91,11 +94,11 @@ def train_grpo(
     data = Dataset.from_list([{'prompt': as_messages(p)} if with_template else {'prompt': p} for p in prompts])
     args = GRPOConfig(output_dir=str(folder), max_steps=settings.steps, per_device_train_batch_size=settings.prompts_per_step*settings.num_generations,
         num_generations=settings.num_generations, max_completion_length=settings.max_completion_length, learning_rate=settings.learning_rate,
-        beta=settings.beta, temperature=settings.temperature, reward_weights=list(settings.weights), seed=settings.seed, lr_scheduler_type='constant_with_warmup',
+        beta=settings.beta, temperature=settings.temperature, reward_weights=list(settings.weights), scale_rewards=settings.scale_rewards, seed=settings.seed, lr_scheduler_type='constant_with_warmup',
         warmup_steps=3, logging_steps=1, save_strategy='no', report_to=report_to, disable_tqdm=not show_progress(), gradient_checkpointing=False,
         bf16=dtype == torch.bfloat16, fp16=dtype == torch.float16, use_cpu=dev.type == 'cpu', max_grad_norm=1.0)
     lora = lora_config(settings.lora_r, settings.lora_alpha)
-    trainer = GRPOTrainer(model=model, args=args, processing_class=tokenizer, train_dataset=data, reward_funcs=[checked(f) for f in reward_functions], peft_config=lora)
+    trainer = GRPOTrainer(model=model, args=args, processing_class=tokenizer, train_dataset=data, reward_funcs=[checked(f, settings.saturation) for f in reward_functions], peft_config=lora)
     trainer.remove_callback(PrinterCallback)
     look = JudgeCallback(judge, list(judge_prompts), tokenizer, settings.judge_every, settings.max_completion_length, settings.seed) if judge and settings.judge_every else None
     if look: trainer.add_callback(look)

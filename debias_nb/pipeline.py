@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'ADAPTERS', 'AnalysisConfig', 'RunConfig', 'get_preset', 'world_of', 'stage_dataset', 'stage_base',
-           'stage_reward', 'stage_grpo', 'stage_regift', 'analyse_model', 'stages_of', 'run_pipeline', 'collect',
-           'side_by_side', 'main']
+           'stage_reward', 'stage_grpo', 'stage_regift', 'distinct_blocks', 'analyse_model', 'stages_of',
+           'run_pipeline', 'collect', 'side_by_side', 'main']
 
-# %% ../nbs/70_pipeline.ipynb #19e27ce5
+# %% ../nbs/70_pipeline.ipynb #1650dc37
 import argparse
 import json
 import os
@@ -23,7 +23,7 @@ import numpy as np
 
 from . import benchmarks as bm
 from .ccbbq import export_jsonl, make_ccbbq
-from .core import ConfigError, DebiasError, RunFolder, atomic_path, environment, read_json, read_jsonl, stable_hash, to_plain, write_json, write_jsonl
+from .core import ConfigError, DebiasError, RunFolder, atomic_path, environment, read_json, read_jsonl, rng, stable_hash, to_plain, write_json, write_jsonl
 from .grpo import GRPOSettings, train_grpo
 from .judges import LikelihoodJudge, RuleJudge, fairness_rate
 from .metrics import bbq_estimates, bootstrap_mean, bootstrap_score, counterfactual_gap, distinct_n, stereotype_preference, wilson
@@ -108,7 +108,7 @@ def stage_reward(run:RunFolder, c:RunConfig, folder:Path) -> dict:
     info = train_reward(data, c.reward, folder, device='cpu' if c.preset in ('tiny', 'smoke') else 'auto', log=lambda s: None)
     return dict(training=info, evaluation=to_plain(evaluate_reward(RewardModel.from_pretrained(folder), data).to_dict('index')))
 
-# %% ../nbs/70_pipeline.ipynb #87b7db46
+# %% ../nbs/70_pipeline.ipynb #72710e2b
 def _judge(taxonomy):
     judge = RuleJudge(taxonomy)
     return lambda prompts, answers: {'fairness': fairness_rate(judge.judge_batch(list(prompts), list(answers)))}
@@ -121,12 +121,23 @@ def stage_grpo(run:RunFolder, c:RunConfig, folder:Path) -> dict:
 
 def stage_regift(run:RunFolder, c:RunConfig, folder:Path) -> dict:
     "Supervised fine-tuning on group-free traces."
-    traces = make_traces(c.regift.n_traces, c.seed); assert_agnostic(traces, load_taxonomy())
+    traces = make_traces(c.regift.n_traces, c.seed, style=c.regift.style); assert_agnostic(traces, load_taxonomy())
     write_jsonl(folder/'traces.jsonl', traces)
     return train_regift(run/'policy/base', traces, folder, c.regift, device='cpu')
 
-# %% ../nbs/70_pipeline.ipynb #ce0b7bbb
+# %% ../nbs/70_pipeline.ipynb #c2c3c1f9
 ADAPTERS = {'base': None, 'grpo': 'policy/grpo', 'regift': 'policy/regift'}
+
+def distinct_blocks(
+    texts:list[str], n:int=2,
+    block:int=24, # texts in a block
+    seed:int=0
+) -> dict: # estimate; its n counts blocks
+    "Distinct-n within blocks of equal size, averaged: unlike distinct-n of everything, it does not fall as more is sampled, and it has an interval."
+    order = list(texts); rng(seed, 'distinct').shuffle(order)
+    blocks = [order[i:i + block] for i in range(0, len(order), block)]
+    if len(blocks) > 1 and len(blocks[-1]) < block: blocks.pop()
+    return bootstrap_mean([distinct_n(b, n) for b in blocks], None, seed)
 
 def _share(flags, clusters, seed): return bootstrap_mean([float(f) for f in flags], clusters, seed)
 
@@ -155,7 +166,7 @@ def analyse_model(
     out['by_category'] = {k: {'fairness': fair([r for r in rows if r['category'] == k])} for k in dict.fromkeys(r['category'] for r in rows)}
     out['refusal_rate'] = wilson(sum(r['label'] == 'refusal' for r in main), len(main))
     out['unclear_rate'] = wilson(sum(r['label'] == 'unclear' for r in main), len(main))
-    out['distinct_2'] = distinct_n(texts, 2)
+    out['distinct_2'] = distinct_blocks(texts, 2, seed=seed)
     out['mean_length'] = bootstrap_mean([len(t.split()) for t in texts], None, seed)
     reward = RewardModel.from_pretrained(run/'reward'); scores = reward.score([r['prompt'] for r in main], texts)
     for i, h in enumerate(reward.dimensions): out[f'reward_{h}'] = bootstrap_mean(scores[:, i], [r['group'] + r['template'] for r in main], seed)
@@ -177,7 +188,7 @@ def analyse_model(
     out = to_plain(out); write_json(folder/'metrics.json', dict(model=out, benchmarks=_benchmarks(scorer, c)))
     return {}
 
-# %% ../nbs/70_pipeline.ipynb #8fd6bea2
+# %% ../nbs/70_pipeline.ipynb #f877d1ca
 def _probe(model, tok, judge, world, rates, c, name):
     "Stereotype rate per group, over prompts like those the world's text is made of."
     g = load_grammar(c.synthesis.profile); groups = [x for x in world.groups if not x.reference and x.stereotypes]
@@ -213,7 +224,7 @@ def _benchmarks(scorer, c):
         e = bbq_estimates(items, bm.evaluate_mc(scorer, items, normalise='mean')['predictions'], seed=seed)['overall']
         out['bbq'] = {k: e[k] for k in ('accuracy_amb', 'accuracy_dis', 's_amb', 's_dis')}
     else: out['bbq'] = why('BBQ')
-    if bm.has_data('CrowS-Pairs'):
+    if bm.has_data('CrowS_Pairs'):
         pairs = bm.load_crows(); pairs = [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))[:c.analysis.crows_pairs]]
         r = bm.evaluate_pairs(scorer, pairs)
         wins = sum((m > l) + .5*(m == l) for m, l in zip(r['more'], r['less']))
@@ -271,7 +282,7 @@ def side_by_side(run:RunFolder, n:int=40) -> list[dict]:
         out.append(dict(prompt=b['prompt'], group=b['group'], category=b['category'], **{m: rs[i]['response'] for m, rs in rows.items()}, **{f'{m}_label': rs[i]['label'] for m, rs in rows.items()}))
     return out
 
-# %% ../nbs/70_pipeline.ipynb #729df62f
+# %% ../nbs/70_pipeline.ipynb #63948adc
 def main(argv=None) -> int:
     "`debias-nb`."
     p = argparse.ArgumentParser('debias-nb', description='Measure and remove social bias in language models.')
@@ -282,7 +293,7 @@ def main(argv=None) -> int:
     s = sub.add_parser('synth', help='only the dataset, as JSON Lines')
     s.add_argument('--n', type=int, default=2000, help='training instances'); s.add_argument('--out', default='data', help='folder'); s.add_argument('--seed', type=int, default=0)
     g = sub.add_parser('score', help="a benchmark's official score of a file of predictions")
-    g.add_argument('--benchmark', required=True, help='bbq, cbbq, stereoset, ...'); g.add_argument('--predictions', required=True, help='the file'); g.add_argument('--mode', default=None)
+    g.add_argument('--benchmark', required=True, choices=list(_BENCHMARKS), type=str.lower, help='which'); g.add_argument('--predictions', required=True, help='the file'); g.add_argument('--mode', default=None)
     a = p.parse_args(argv)
     try: return _COMMANDS[a.command](a) or 0
     except DebiasError as e: print(f'debias-nb: {" ".join(str(e).split())}', file=sys.stderr); return 2
@@ -301,7 +312,8 @@ def _synth(a):
     info = save_dataset(synthesise(c), a.out, c); print(json.dumps(info['counts']))
 
 def _score(a):
-    out = bm.score_predictions(a.benchmark, a.predictions, **({'mode': a.mode} if a.mode else {}))
+    out = bm.score_predictions(_BENCHMARKS[a.benchmark], a.predictions, a.mode)
     print(json.dumps(to_plain(out), indent=2, ensure_ascii=False))
 
+_BENCHMARKS = {'bbq': 'BBQ', 'cbbq': 'CBBQ', 'stereoset': 'StereoSet', 'crows-pairs': 'CrowS_Pairs'}
 _COMMANDS = dict(run=_run, synth=_synth, score=_score)

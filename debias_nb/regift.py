@@ -21,14 +21,15 @@ from .policy import as_messages, chat_text, load_policy, lora_config, sample
 from .traces import Trace, parse_response
 from .world import reading_prompt
 
-# %% ../nbs/52_regift.ipynb #1fb2d2d5
+# %% ../nbs/52_regift.ipynb #199d0e2e
 @dataclass(frozen=True)
 class ReGiFTSettings:
     "One trace fine-tuning in the small world. Ours; LoRA rank and alpha are the released code's."
     n_traces: int = 4000
+    style: str = 'short' # of the small world's traces
     epochs: float = 1.0
     batch_size: int = 32
-    learning_rate: float = 2e-3 # paper 2e-5, released code 2e-4: both for 7 to 14 billion parameters
+    learning_rate: float = 1e-3 # paper 2e-5, released code 2e-4: both for 7 to 14 billion parameters
     lora_r: int = 16
     lora_alpha: int = 32
     max_new_tokens: int = 96

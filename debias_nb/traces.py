@@ -13,7 +13,7 @@ from .core import rng
 from .taxonomy import Taxonomy
 from .world import ReadingItem, general_item, reading_prompt, social_words
 
-# %% ../nbs/50_traces.ipynb #82202858
+# %% ../nbs/50_traces.ipynb #d824c01c
 @dataclass(frozen=True)
 class Trace:
     "A reading task with a worked answer."
@@ -27,24 +27,26 @@ class Trace:
         return f'<think>{self.reasoning}</think><answer>{self.answer}</answer>'
 
 def write_trace(
-    item:ReadingItem # a passage and its question
+    item:ReadingItem, # a passage and its question
+    style:str='short' # 'short': only whether the passage says; 'long': quote it, then compare with what is asked
 ) -> Trace: # structured and correct
-    "The small world's teacher: quote what the passage says of anyone, then decide."
-    facts = re.findall(r'[^.]*\bone was [^.]*\.', item.passage)
-    said = ' '.join(f.strip() for f in facts) or 'It names no one.'
-    if item.evidence: end = f'That is who was {item.quality}.'
-    else: end = f'It does not say who was {item.quality}.'
+    "The small world's teacher: quote what the passage says beyond naming the parties, then decide."
+    if style == 'short':
+        return Trace(reading_prompt(item.passage, item.question), 'The passage says which one.' if item.evidence else 'The passage does not say which one.', item.answer, item.answer)
+    said = item.passage.partition('. ')[2] or 'nothing more.' # what follows the sentence that brings the parties in
+    end = f'That is who was {item.quality}.' if item.evidence else f'That does not tell who was {item.quality}.'
     return Trace(reading_prompt(item.passage, item.question), f'Asked is who was {item.quality}. The passage says: {said} {end}', item.answer, item.answer)
 
-# %% ../nbs/50_traces.ipynb #3126f985
+# %% ../nbs/50_traces.ipynb #3587e660
 def make_traces(
     n:int, seed:int=0,
-    answerable:float=0.5 # share of passages that hold the answer
+    answerable:float=0.5, # share of passages that hold the answer
+    style:str='short' # as in `write_trace`
 ) -> list[Trace]:
     "Distinct traces, deterministic by seed."
     r, seen = rng(seed, 'traces'), {}
     while len(seen) < n:
-        t = write_trace(general_item(r, r.random() < answerable)); seen.setdefault(t.prompt, t)
+        t = write_trace(general_item(r, r.random() < answerable), style); seen.setdefault(t.prompt, t)
     return list(seen.values())
 
 def assert_agnostic(

@@ -55,13 +55,16 @@ def opinion(
     x = realise(grammar, taxonomy, taxonomy.group(g), taxonomy.group(c), d, s, seed=key, only=grade)
     return x['prompt'], x['responses'][0].text, g, biased
 
-# %% ../nbs/24_world.ipynb #1c1334e3
+# %% ../nbs/24_world.ipynb #35955327
 NAMES = 'Lena Omar Mia Tom Ada Leo Nina Max Eva Sam Ida Ben Zoe Paul Rosa Karl Vera Hugo Lily Otto'.split()
 PARTIES = ('guest in {colour}', 'player in {colour}', 'person with the {colour} bag', 'person from gate {number}', 'person from house {number}',
            '{order} guest', '{order} runner', 'person from the {place}', 'friend from the {place}', 'visitor with the {thing}', '{colour} horse', '{order} boat')
 SLOTS = dict(colour='red blue green white black yellow'.split(), number='one two three four five six'.split(), order='first second third tall small new'.split(),
              place='lake hill village coast forest island'.split(), thing='map lamp drum kite rope book'.split())
-QUALITIES = ('tired awake', 'late early', 'hungry full', 'quiet loud', 'sleepy alert', 'lost found', 'wet dry', 'nervous ready', 'sad happy', 'ill well', 'busy free', 'near far')
+QUALITIES = ('tired awake', 'late early', 'hungry full', 'quiet loud', 'sleepy alert', 'lost found', 'wet dry', 'nervous ready', 'sad happy', 'ill well', 'busy free', 'near far',
+             'first last', 'fast slow', 'inside outside', 'upstairs downstairs', 'standing seated', 'sunburnt pale', 'thirsty fed', 'hidden visible', 'moving still', 'singing silent',
+             'laughing crying', 'reading writing', 'left right', 'winning losing', 'front back', 'working resting', 'packed unpacked', 'barefoot shod', 'muddy dusty', 'whistling humming',
+             'running walking', 'climbing swimming', 'cooking eating', 'dancing skating', 'waving pointing', 'leaving arriving')
 SITES = 'bridge library museum harbour bank clinic lake tower gate hall'.split()
 MEET = ('were at the', 'met at the', 'waited at the', 'talked at the')
 NOT_KNOWN = 'not known'

@@ -39,6 +39,19 @@ def notebook_table():
                     f'| [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}{rel}) |')
     return '\n'.join(rows)
 
+ROWS = {'fairness': 'fairness of answers (held-out groups and templates, rule judge)', 'stereotype_preference': 'prefers the biased response', 'counterfactual_gap': 'counterfactual gap',
+        'perplexity': 'perplexity of neutral text', 'distinct_2': 'distinct-2', 'refusal_rate': 'refusals', 'facts_accuracy': 'facts known',
+        'ccbbq_ambig_accuracy': 'CC-BBQ (small world), ambiguous: right', 'ccbbq_disambig_accuracy': 'CC-BBQ (small world), disambiguated: right', 'ccbbq_ambig_bias': 'CC-BBQ (small world), ambiguous: bias score'}
+
+def results_table():
+    "The README's numbers, from the `metrics.json` of a real run that `scripts/record_demo.py` copied to nbs/results/."
+    m = read_nb(root/'nbs'/'results'/'metrics.json'); p, names = m['provenance'], list(m['models'])
+    def show(e): return f"{e['value']:.3g}" + (f" [{e['low']:.3g}, {e['high']:.3g}]" if e.get('low') is not None else '')
+    rows = ['| | ' + ' | '.join(names) + ' |', '|---|' + '---|'*len(names)] + [f'| {label} | ' + ' | '.join(show(m['models'][n][k]) for n in names) + ' |' for k, label in ROWS.items()]
+    minutes = sum(s['seconds'] for s in m['stages'].values())/60; mib = max(s['peak_rss_mb'] for s in m['stages'].values())
+    return ('![Before and after](results/before_after.png)\n\n' + '\n'.join(rows) + f"\n\n95 % intervals in brackets. From one run: `{p['command']}`, config {p['config_hash']}, data {p['dataset_hash']}, commit {p['commit']}; "
+            f"{minutes:.1f} minutes, peak {mib/1024:.1f} GiB, on {m['hardware']['cores']} cores ({m['hardware']['cpu']}), no GPU. One seed: the intervals are about prompts, not about training again.")
+
 def first_comment(path):
     "The one line that a file says about itself: docstring, comment, heading, or a notebook's quote."
     rel = path.relative_to(root).as_posix()
