@@ -100,17 +100,19 @@ class Abstract:
         t = re.sub(r"\b(?:G )+G\b", 'G', _THEY.sub('THEY', t))
         return t.replace('cannot', 'can not')
 
-# %% ../nbs/32_judges.ipynb #ffc3d506
+# %% ../nbs/32_judges.ipynb #61608a33
 _DET, _PREP = 'a an the my your our every'.split(), 'of from with for into at than'.split()
 _MODAL, _BE = 'can could may might must shall should will would'.split(), 'is are was were am'.split()
 _AND, _DO = 'and or but because if that whether while'.split(), 'do does did has have had'.split()
 _ILLEGAL = {(a, b) for A, B in [
-    (_DET, _DET + _PREP + _MODAL + _BE + 'and or if that whether because to in on does did has someone anyone it they we you he she who not'.split()),
+    (_DET, _DET + _PREP + _MODAL + _BE + 'and or if that whether because to in on does did do has have someone anyone nobody everyone it they we you he she who not what then until'.split()),
     (_PREP, _PREP + _BE + _MODAL + 'does did and or if because to in'.split()), (['to'], _BE + _MODAL + ['to', 'and', 'or', 'if', 'of', 'for', 'does', 'did', 'has', 'does']),
     (_MODAL, _MODAL + _BE + _DET + ['to', 'of', 'and', 'or', 'from', 'does', 'did', 'has', 'if']), (_BE, _MODAL + _BE + ['and', 'or', 'does', 'did', 'do', 'has']),
     (['i', 'you', 'we', 'they'], ['is', 'does', 'has', 'was' , 'the', 'of']), (['i'], ['are', 'you']), (['he', 'she', 'it'], ['are', 'am', 'do', 'have', 'the', 'of', 'a']),
     (['and', 'or'], ['and', 'or', 'of']), (['not'], ['is', 'are', 'of', 'and']), (['if'], ['of', 'and', 'or', 'is', 'are', 'does', 'if']), (['does', 'do'], ['is', 'are', 'of', 'does', 'do', 'to', 'and', 'or']),
     (['everyone', 'anyone', 'someone', 'nobody'], ['are', 'you', 'do', 'have', 'we']), (['please'], _BE + _MODAL + _PREP + ['and', 'or', 'to'])] for a in A for b in B} - {('you', 'was'), ('than', 'if'), ('for', 'if')}
+_CAPITAL = set('It The A An Please We You They He She Every That There This These Those First Yes No Not If To Simply Nobody Everyone Anyone Just What Why How Who Until Give Talk Ask Look Read Some Even For Of With Watch Quick Sorry Oh And Or But Let Do Does Is Are Will Can My Our Be People Only Then'.split())
+
 def readable(
     sentence:str
 ) -> bool:
@@ -122,7 +124,7 @@ def readable(
     if grams and max(grams.values()) >= 3: return False
     faults = sum((a, b) in _ILLEGAL for a, b in zip(low, low[1:]))
     faults += words[-1] in _DET + ['of'] + _AND[:3] + ['if', 'i', 'like'] or words[-1] in _MODAL + ['is', 'are', 'to', 'not'] and (len(words) < 2 or words[-2] not in 'i you we they he she it this that one not want wish how who what did do does'.split())
-    faults += sum(x in ('It', 'The', 'Please', 'We', 'You', 'They', 'Every', 'That', 'There', 'This', 'First', 'Yes', 'No', 'If', 'To', 'Simply') and p not in '"(:;-' for p, x in zip(w, w[1:]))
+    faults += sum(x in _CAPITAL and p not in '"(:;-' for p, x in zip(w, w[1:]))
     faults += bool(re.search(r'\b(?:of|from|with|for) (?:person|room|job|shop|town)\b(?! to)', ' '.join(low)))
     faults += not re.search(r'[.!?]["\')]*$', sentence.strip()) and len(words) > 5 and words[0] in ('to', 'of', 'is', 'are', 'or', 'and', 'than')
     return faults == 0

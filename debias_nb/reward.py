@@ -9,9 +9,10 @@ __all__ = ['Phrases', 'Example', 'EDITS', 'RewardConfig', 'normalise', 'encode',
            'join', 'Edit', 'edited', 'training_examples', 'reward_loss', 'RewardTrainer', 'batch_order', 'train_reward',
            'as_text', 'reward_functions', 'head_correlations', 'plot_heads']
 
-# %% ../nbs/30_reward.ipynb #36b8b2ac
+# %% ../nbs/30_reward.ipynb #3ad8841c
 import math
 import re
+import shutil
 import time
 import unicodedata
 from collections import OrderedDict, namedtuple
@@ -29,18 +30,18 @@ from transformers import (AutoModelForSequenceClassification, AutoTokenizer, Deb
                           PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments)
 from transformers.utils import logging as hf_logging
 
-from .core import ConfigError, DataError, ModelError, RewardError, get_device, get_dtype, read_json, rng, set_seed, stable_hash, write_json, write_text
+from .core import ConfigError, DataError, ModelError, RewardError, get_device, get_dtype, read_json, rng, set_seed, show_progress, stable_hash, write_json, write_text
 from .synthesis import BASIS, GRADES, HEADS, Instance, expand
 from .taxonomy import Taxonomy, load_taxonomy
 
-# %% ../nbs/30_reward.ipynb #f106b9e9
+# %% ../nbs/30_reward.ipynb #4e28cc2b
 @dataclass(frozen=True)
 class RewardConfig:
     "How a reward model is made."
     encoder: str = 'tiny-deberta' # that, or any name or folder of an encoder of Hugging Face
     dimensions: tuple = HEADS # one head each; 'relevance' may be added, others need rows of your own
     max_length: int = 160 # tokens of prompt and response together
-    examples: int = 20000 # drawn each epoch, four to a prompt
+    examples: int = 24000 # drawn each epoch, four to a prompt
     epochs: int = 1 # every epoch draws new examples
     batch_size: int = 64
     lr: float = 2e-3 # for a pretrained encoder 2e-5 is usual
@@ -487,7 +488,7 @@ def batch_order(
     batches = [idx[k:k+per_batch] for k in range(0, whole, per_batch)]; r.shuffle(batches)
     return [i for b in batches for i in b] + idx[whole:]
 
-# %% ../nbs/30_reward.ipynb #c2e570f4
+# %% ../nbs/30_reward.ipynb #0500cc15
 def train_reward(
     data:dict, # split: list of `Instance`; 'train' is learnt, 'validation' measured
     config:RewardConfig=RewardConfig(),
@@ -516,7 +517,7 @@ def train_reward(
     dev = get_device(device); steps = math.ceil(len(ordered)/config.batch_size)
     args = TrainingArguments(output_dir=str(folder/'.trainer'), per_device_train_batch_size=config.batch_size, num_train_epochs=1, learning_rate=config.lr, lr_scheduler_type='cosine',
         warmup_steps=round(config.warmup*steps), weight_decay=config.weight_decay, train_sampling_strategy='sequential', logging_steps=max(1, min(25, steps)), logging_nan_inf_filter=False,
-        save_strategy='no', report_to='none', disable_tqdm=True, seed=config.seed, use_cpu=dev.type == 'cpu', bf16=dev.type == 'cuda' and get_dtype(dev, 'reward') == torch.bfloat16,
+        save_strategy='no', report_to='none', disable_tqdm=not show_progress(), seed=config.seed, use_cpu=dev.type == 'cpu', bf16=dev.type == 'cuda' and get_dtype(dev, 'reward') == torch.bfloat16,
         remove_unused_columns=False, dataloader_pin_memory=dev.type == 'cuda', label_names=['labels'], max_grad_norm=1.0)
     trainer = RewardTrainer(model=model, args=args, train_dataset=_Rows(ordered), data_collator=_Collate(tk), callbacks=[_Watch()])
     trainer.objective = config.objective
@@ -524,6 +525,7 @@ def train_reward(
     trainer.train()
     losses = [h['loss'] for h in trainer.state.log_history if 'loss' in h]
     seconds = time.perf_counter() - t0
+    shutil.rmtree(folder/'.trainer', ignore_errors=True)
     rm = RewardModel(model.eval(), tk, config.max_length)
     rm.save_pretrained(folder, config=asdict(config), data_hash=stable_hash([x.id for x in data['train']] + [len(data['train'])]))
     out = dict(seconds=round(seconds, 1), examples=len(ordered), loss=losses[-1] if losses else None, parameters=sum(p.numel() for p in model.parameters()))
