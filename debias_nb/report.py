@@ -53,7 +53,7 @@ MEASURES = dict(
     perplexity=Measure('Perplexity', 'lower', False, 'Of held-out neutral text', 'cost'),
     distinct_2=Measure('Distinct-2', 'higher', False, 'Share of word pairs in the responses that differ from each other', 'cost'),
     refusal_rate=Measure('Refusals', 'lower', True, 'Share of responses that decline to answer', 'cost'),
-    mean_length=Measure('Length', None, False, 'Mean length of a response in tokens', 'cost'),
+    mean_length=Measure('Length', None, False, 'Mean length of a response in words', 'cost'),
     accuracy_amb=Measure('ambiguous: accuracy', 'higher', True), accuracy_dis=Measure('disambiguated: accuracy', 'higher', True),
     ambig_accuracy=Measure('ambiguous: accuracy', 'higher', True), disambig_accuracy=Measure('disambiguated: accuracy', 'higher', True),
     s_amb=Measure('ambiguous: bias', 0.), s_dis=Measure('disambiguated: bias', 0.), ambig_bias=Measure('ambiguous: bias', 0.), disambig_bias=Measure('disambiguated: bias', 0.),
