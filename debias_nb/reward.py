@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['Phrases', 'Example', 'EDITS', 'RewardConfig', 'normalise', 'encode', 'tiny_tokenizer', 'head_kwargs', 'tiny_deberta',
            'quiet', 'has_weights', 'load_encoder', 'RewardModel', 'model_card', 'graded_scores', 'auc',
-           'calibration_error', 'evaluate_reward', 'phrase_pairs', 'swap_words', 'made_up', 'wordings', 'sentences',
-           'join', 'Edit', 'edited', 'training_examples', 'reward_loss', 'RewardTrainer', 'batch_order', 'train_reward',
+           'calibration_error', 'evaluate_reward', 'fit_temperature', 'calibrate', 'phrase_pairs', 'swap_words',
+           'made_up', 'wordings', 'sentences', 'join', 'Edit', 'edited', 'training_examples', 'head_losses',
+           'reward_loss', 'RewardTrainer', 'batch_order', 'training_rows', 'training_arguments', 'train_reward',
            'as_text', 'reward_functions', 'head_correlations', 'plot_heads']
 
-# %% ../nbs/30_reward.ipynb #3ad8841c
+# %% ../nbs/30_reward.ipynb #eb5747cd
 import math
 import re
 import shutil
@@ -27,14 +28,14 @@ import torch
 import yaml
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (AutoModelForSequenceClassification, AutoTokenizer, DebertaV2Config, DebertaV2ForSequenceClassification,
-                          PreTrainedTokenizerFast, Trainer, TrainerCallback, TrainingArguments)
+                          EarlyStoppingCallback, PreTrainedTokenizerFast, Trainer, TrainingArguments)
 from transformers.utils import logging as hf_logging
 
 from .core import ConfigError, DataError, ModelError, RewardError, get_device, get_dtype, read_json, rng, set_seed, show_progress, stable_hash, write_json, write_text
 from .synthesis import BASIS, GRADES, HEADS, Instance, expand
 from .taxonomy import Taxonomy, load_taxonomy
 
-# %% ../nbs/30_reward.ipynb #4e28cc2b
+# %% ../nbs/30_reward.ipynb #eb1cb74b
 @dataclass(frozen=True)
 class RewardConfig:
     "How a reward model is made."
@@ -44,10 +45,16 @@ class RewardConfig:
     examples: int = 24000 # drawn each epoch, four to a prompt
     epochs: int = 1 # every epoch draws new examples
     batch_size: int = 64
-    lr: float = 2e-3 # for a pretrained encoder 2e-5 is usual
-    warmup: float = 0.05 # share of the steps
+    lr: float = 3e-3 # for a pretrained encoder 2e-5 is usual
+    warmup: float = 0.1 # share of the steps
     weight_decay: float = 0.01
     objective: str = 'graded' # 'graded' (cross-entropy on the grades), 'pairwise' (Bradley-Terry) or 'both'
+    weights: tuple|str|None = None # one per head, or 'uncertainty' to learn them; equal where None
+    calibrate: bool = True # fit the heads' temperature on the validation split
+    checkpoint_every: int = 0 # steps; 0: no checkpoints, and an interrupted training starts again
+    patience: int = 0 # stop after so many looks at the validation split without gain; 0: train to the end
+    eval_every: int = 50 # steps between these looks
+    lora_r: int = 0 # rank of LoRA on the encoder, merged before saving; 0: full fine-tuning
     made_up_names: float = 0.4 # share of the prompts in which the group gets a name that does not exist
     edits: float = 0.45 # share of the responses that are edited ones
     hidden_size: int = 96 # of the tiny encoder, as the next three
@@ -95,7 +102,7 @@ def tiny_tokenizer(
     return PreTrainedTokenizerFast(tokenizer_object=t, pad_token='[PAD]', cls_token='[CLS]', sep_token='[SEP]', unk_token='[UNK]', mask_token='[MASK]',
                                    model_input_names=['input_ids', 'token_type_ids', 'attention_mask'], clean_up_tokenization_spaces=False)
 
-# %% ../nbs/30_reward.ipynb #6fe30ff7
+# %% ../nbs/30_reward.ipynb #d46eadeb
 def head_kwargs(dimensions) -> dict:
     "What makes a sequence classifier a multi-head scorer (without `problem_type` float labels would be one softmax across the heads)."
     return dict(num_labels=len(dimensions), problem_type='multi_label_classification', id2label=dict(enumerate(dimensions)), label2id={d: i for i, d in enumerate(dimensions)})
@@ -104,7 +111,7 @@ def tiny_deberta(config:RewardConfig, tokenizer) -> DebertaV2ForSequenceClassifi
     "A DeBERTa-v2/v3 from scratch."
     return DebertaV2ForSequenceClassification(DebertaV2Config(vocab_size=len(tokenizer), hidden_size=config.hidden_size, num_hidden_layers=config.layers,
         num_attention_heads=config.heads, intermediate_size=2*config.hidden_size, max_position_embeddings=config.max_length, type_vocab_size=2, pad_token_id=tokenizer.pad_token_id,
-        relative_attention=True, position_buckets=32, pos_att_type=['p2c', 'c2p'], norm_rel_ebd='layer_norm', share_att_key=True, position_biased_input=False, conv_kernel_size=3, conv_act='gelu',
+        relative_attention=True, position_buckets=32, pos_att_type=['p2c', 'c2p'], norm_rel_ebd='layer_norm', share_att_key=True, position_biased_input=False, conv_kernel_size=3, conv_act='gelu', initializer_range=0.05,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **head_kwargs(config.dimensions)))
 
 # %% ../nbs/30_reward.ipynb #d3b48b0a
@@ -272,6 +279,33 @@ def evaluate_reward(
         out[s] = {**row, 'invariance': float(np.abs(a - b).mean())}
     return pd.DataFrame.from_dict(out, orient='index')
 
+# %% ../nbs/30_reward.ipynb #abff77bf
+def fit_temperature(
+    logits, grades, # (n,) each
+    shift:bool=False # fit a shift too
+) -> tuple[float, float]: # factor 1/t and shift
+    "Least cross-entropy by Newton's method."
+    z, y, a, b = np.asarray(logits, float), np.asarray(grades, float), 1.0, 0.0
+    for _ in range(50):
+        p = 1/(1 + np.exp(-np.clip(a*z + b, -30, 30))); w, X = p*(1 - p), np.stack([z, np.ones_like(z)])[:2 if shift else 1]
+        g = X @ (p - y)/len(z) + 1e-3*(np.array([a - 1, b])[:len(X)]); H = (X*w) @ X.T/len(z) + 1e-3*np.eye(len(X)) # a small pull to (1, 0)
+        step = np.clip(np.linalg.solve(H, g), -1, 1); a = max(a - step[0], 0.05); b = b - step[1] if shift else 0.0
+        if np.abs(step).max() < 1e-8: break
+    return float(a), float(b)
+
+def calibrate(
+    model:RewardModel, instances:list[Instance], shift:bool=False
+) -> dict: # head: (factor, shift)
+    "Fit each head on graded responses and fold the result into the last layer."
+    rows = [(x.prompt, r) for x in instances for r in x.responses]; z = model.logits([p for p, _ in rows], [r.text for _, r in rows]); out = {}
+    last = [m for m in model.model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == len(model.dimensions)][-1]
+    for i, h in enumerate(model.dimensions):
+        if h not in HEADS: continue
+        a, b = out[h] = fit_temperature(z[:, i], [getattr(r, h) for _, r in rows], shift)
+        with torch.no_grad(): last.weight[i] *= a; last.bias[i] = last.bias[i]*a + b
+    model.cache.clear()
+    return out
+
 # %% ../nbs/30_reward.ipynb #3da1a2d4
 Phrases = namedtuple('Phrases', 'person people')
 
@@ -429,24 +463,31 @@ def training_examples(
     if bad: raise ConfigError(f"no labels for the dimension {', '.join(bad)}. Pass `extra` rows labelled for it, or leave it out of dimensions")
     return out[:n]
 
-# %% ../nbs/30_reward.ipynb #f8305b21
-def reward_loss(
+# %% ../nbs/30_reward.ipynb #c9c3be5c
+def head_losses(
     logits, labels, # (n, heads); labels in [0, 1], NaN where a row has none
     objective:str='graded',
     unit:int=4 # consecutive rows that share a prompt
-): # scalar
-    "Cross-entropy on grades, Bradley-Terry within units, or both."
-    loss, known = logits.new_zeros(()), ~labels.isnan()
-    if objective in ('graded', 'both'):
-        loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(logits[known], labels[known].to(logits.dtype))
+): # (heads,); 0 for a head that no row labels
+    "Cross-entropy on grades, Bradley-Terry within units, or their sum."
+    known, mean = ~labels.isnan(), lambda x, m: (x*m).sum(0)/m.sum(0).clamp(min=1); loss = logits.new_zeros(logits.shape[1])
+    y = labels.nan_to_num(0.5).to(logits.dtype)
+    if objective in ('graded', 'both'): loss = loss + mean(torch.nn.functional.binary_cross_entropy_with_logits(logits, y, reduction='none'), known)
     if objective in ('pairwise', 'both'):
-        k = len(logits)//unit*unit; z, y = logits[:k].view(-1, unit, logits.shape[1]), labels[:k].view(-1, unit, logits.shape[1])
-        better = (y[:, :, None] - y[:, None]) >= 0.5 # (units, i, j, heads): i is better than j
-        diff = z[:, :, None] - z[:, None]
-        if better.any(): loss = loss + torch.nn.functional.softplus(-diff[better]).mean()
+        k = len(logits)//unit*unit; cut = lambda t: t[:k].view(-1, unit, t.shape[1])
+        z, y, known = cut(logits), cut(y), cut(known)
+        better = ((y[:, :, None] - y[:, None]) >= 0.5) & known[:, :, None] & known[:, None] # (units, i, j, heads): i is better than j
+        loss = loss + mean(torch.nn.functional.softplus(z[:, None] - z[:, :, None]).flatten(0, 2), better.flatten(0, 2))
     return loss
 
-# %% ../nbs/30_reward.ipynb #ff3ebe2a
+def reward_loss(logits, labels, objective:str='graded', unit:int=4, weights=None): # scalar
+    "The heads' losses, averaged with `weights` (equal where None)."
+    loss = head_losses(logits, labels, objective, unit)
+    if weights is None: return loss.mean()
+    w = torch.as_tensor(weights, dtype=loss.dtype, device=loss.device)
+    return (w*loss).sum()/w.sum()
+
+# %% ../nbs/30_reward.ipynb #db422388
 class _Rows(torch.utils.data.Dataset):
     def __init__(self, rows): self.rows = rows
     def __len__(self): return len(self.rows)
@@ -460,21 +501,19 @@ class _Collate:
         x['labels'] = torch.tensor([r['labels'] for r in rows], dtype=torch.float32)
         return x
 
-class _Watch(TrainerCallback):
-    "Stop at a loss that is no number, instead of training on."
-    def on_log(self, args, state, control, logs=None, **kw):
-        for k in ('loss', 'grad_norm'):
-            v = (logs or {}).get(k)
-            if v is not None and not math.isfinite(float(v)):
-                raise RewardError(f'{k} is {v} at step {state.global_step}. Lower lr, or train in fp32 or bf16 (never fp16)')
-
 class RewardTrainer(Trainer):
-    "`transformers.Trainer` with the loss above and batches in the order given."
-    objective = 'graded'
+    "`transformers.Trainer` with the loss above; stops at a loss that is no number instead of training on."
+    objective, weights, log_variance = 'graded', None, None
     def compute_loss(self, model, inputs, return_outputs=False, **kw):
-        labels = inputs.pop('labels'); out = model(**inputs)
-        loss = reward_loss(out.logits, labels, self.objective)
+        inputs = dict(inputs); labels = inputs.pop('labels'); out = model(**inputs); loss = head_losses(out.logits, labels, self.objective)
+        if self.log_variance is not None: v = self.log_variance.to(loss.device); loss = (torch.exp(-v)*loss + v/2).mean()
+        else: w = torch.ones_like(loss) if self.weights is None else loss.new_tensor(self.weights); loss = (w*loss).sum()/w.sum()
+        if not torch.isfinite(loss): raise RewardError(f'the loss is {loss.item()} at step {self.state.global_step}. Lower lr, or train in fp32 or bf16 (never fp16)')
         return (loss, out) if return_outputs else loss
+    def create_optimizer(self, *a, **kw):
+        o = super().create_optimizer(*a, **kw)
+        if self.log_variance is not None: o.add_param_group(dict(params=[self.log_variance], weight_decay=0.0, lr=self.args.learning_rate))
+        return o
 
 def batch_order(
     lengths:list[int], # tokens of each unit
@@ -488,54 +527,70 @@ def batch_order(
     batches = [idx[k:k+per_batch] for k in range(0, whole, per_batch)]; r.shuffle(batches)
     return [i for b in batches for i in b] + idx[whole:]
 
-# %% ../nbs/30_reward.ipynb #0500cc15
+# %% ../nbs/30_reward.ipynb #5f817add
+_LABELLED = ('fairness', 'neutrality', 'quality', 'relevance') # what `training_examples` gives labels for
+
+def training_rows(data, config, tokenizer, epochs:list) -> list[dict]: # encoded and labelled, in the order of training
+    "Encode the examples of each epoch and put them into batches of like length."
+    rows = []
+    for epoch, ex in enumerate(epochs):
+        enc = encode(tokenizer, [e.prompt for e in ex], [e.response for e in ex], config.max_length)
+        for x, e in zip(enc, ex): x['labels'] = [e.labels.get(d, math.nan) for d in config.dimensions]
+        units = [enc[i:i+4] for i in range(0, len(enc), 4)]
+        rows += [x for i in batch_order([max(len(x['input_ids']) for x in u) for u in units], max(1, config.batch_size//4), rng(config.seed, 'order', epoch)) for x in units[i]]
+    return rows
+
+def training_arguments(config, folder, steps, device, validate) -> TrainingArguments:
+    "What `Trainer` needs to know."
+    evals = dict(eval_strategy='steps', eval_steps=config.eval_every, load_best_model_at_end=True, metric_for_best_model='eval_loss', greater_is_better=False) if validate else {}
+    save = config.eval_every if validate else config.checkpoint_every
+    return TrainingArguments(output_dir=str(folder/'.trainer'), per_device_train_batch_size=config.batch_size, per_device_eval_batch_size=2*config.batch_size, num_train_epochs=1, learning_rate=config.lr,
+        lr_scheduler_type='cosine', warmup_steps=round(config.warmup*steps), weight_decay=config.weight_decay, adam_beta2=0.98, max_grad_norm=1.0, train_sampling_strategy='sequential', logging_steps=max(1, min(25, steps)),
+        logging_nan_inf_filter=False, save_strategy='steps' if save else 'no', save_steps=save or 500, save_total_limit=2, report_to='none', disable_tqdm=not show_progress(), seed=config.seed, use_cpu=device.type == 'cpu',
+        bf16=device.type == 'cuda' and get_dtype(device, 'reward') == torch.bfloat16, remove_unused_columns=False, dataloader_pin_memory=device.type == 'cuda', label_names=['labels'], **evals)
+
 def train_reward(
-    data:dict, # split: list of `Instance`; 'train' is learnt, 'validation' measured
+    data:dict, # split: list of `Instance`; 'train' is learnt, 'validation' calibrates and is measured
     config:RewardConfig=RewardConfig(),
-    folder:str|Path='reward', # where the model goes
+    folder:str|Path='reward', # where the model goes; checkpoints found in it are continued
     taxonomy:Taxonomy|None=None,
-    extra:list[Example]=(), # rows of your own, mixed in; a dimension they do not label is left alone
+    extra:list[Example]=(), # rows of your own in units of four with one prompt, added to each epoch; a dimension they do not label is left alone
     device='auto', log=print
 ) -> dict: # seconds, examples, final loss, metrics on the validation split
     "Train the heads and save model, tokenizer, `reward.json` and a model card."
     if config.objective not in ('graded', 'pairwise', 'both'): raise ConfigError(f"objective {config.objective!r} is unknown. Choose 'graded', 'pairwise' or 'both'")
-    folder, t0 = Path(folder), time.perf_counter()
-    rows, avoid = [], {normalise(x.prompt) for s, xs in data.items() if s != 'train' for x in xs}
-    for epoch in range(config.epochs):
-        plain = config if all(d in ('fairness', 'neutrality', 'quality', 'relevance') for d in config.dimensions) or not extra else _known_only(config)
-        ex = training_examples(data.get('train', []), config.examples, plain, taxonomy, seed=epoch, avoid=avoid)
-        ex += [e for e in extra][:len(extra)//4*4] if extra else []
-        rows.append(ex)
-    model, tk = load_encoder(config, (t for e in rows[0] for t in (e.prompt, e.response)))
-    ordered = []
-    for epoch, ex in enumerate(rows):
-        enc = encode(tk, [e.prompt for e in ex], [e.response for e in ex], config.max_length)
-        for x, e in zip(enc, ex): x['labels'] = [e.labels.get(d, math.nan) for d in config.dimensions]
-        units = [enc[i:i+4] for i in range(0, len(enc), 4)]
-        order = batch_order([max(len(x['input_ids']) for x in u) for u in units], max(1, config.batch_size//4), rng(config.seed, 'order', epoch))
-        ordered += [x for i in order for x in units[i]]
-    dev = get_device(device); steps = math.ceil(len(ordered)/config.batch_size)
-    args = TrainingArguments(output_dir=str(folder/'.trainer'), per_device_train_batch_size=config.batch_size, num_train_epochs=1, learning_rate=config.lr, lr_scheduler_type='cosine',
-        warmup_steps=round(config.warmup*steps), weight_decay=config.weight_decay, train_sampling_strategy='sequential', logging_steps=max(1, min(25, steps)), logging_nan_inf_filter=False,
-        save_strategy='no', report_to='none', disable_tqdm=not show_progress(), seed=config.seed, use_cpu=dev.type == 'cpu', bf16=dev.type == 'cuda' and get_dtype(dev, 'reward') == torch.bfloat16,
-        remove_unused_columns=False, dataloader_pin_memory=dev.type == 'cuda', label_names=['labels'], max_grad_norm=1.0)
-    trainer = RewardTrainer(model=model, args=args, train_dataset=_Rows(ordered), data_collator=_Collate(tk), callbacks=[_Watch()])
+    if isinstance(config.weights, (tuple, list)) and len(config.weights) != len(config.dimensions): raise ConfigError(f'{len(config.weights)} weights for {len(config.dimensions)} dimensions. Give one for each head')
+    folder, t0, extra = Path(folder), time.perf_counter(), list(extra)[:len(extra)//4*4]
+    avoid = {normalise(x.prompt) for s, xs in data.items() if s != 'train' for x in xs}
+    known = replace(config, dimensions=tuple(d for d in config.dimensions if d in _LABELLED or not any(d in e.labels for e in extra)))
+    epochs = [training_examples(data.get('train', []), config.examples, known, taxonomy, seed=k, avoid=avoid) + extra for k in range(config.epochs)]
+    model, tk = load_encoder(config, (t for e in epochs[0] for t in (e.prompt, e.response)))
+    rows, dev = training_rows(data, config, tk, epochs), get_device(device)
+    valid = [Example(x.prompt, r.text, {h: getattr(r, h) for h in HEADS}, r.grade) for x in data.get('validation', []) for r in x.responses]
+    validate = bool(config.patience and valid)
+    args = training_arguments(config, folder, math.ceil(len(rows)/config.batch_size), dev, validate)
+    if config.lora_r:
+        from peft import LoraConfig, get_peft_model
+        model = get_peft_model(model, LoraConfig(task_type='SEQ_CLS', r=config.lora_r, lora_alpha=2*config.lora_r, target_modules='all-linear'))
+    trainer = RewardTrainer(model=model, args=args, train_dataset=_Rows(rows), data_collator=_Collate(tk), eval_dataset=_Rows(training_rows(data, config, tk, [valid])) if validate else None,
+                            callbacks=[EarlyStoppingCallback(config.patience)] if validate else None)
     trainer.objective = config.objective
+    if config.weights == 'uncertainty': trainer.log_variance = torch.nn.Parameter(torch.zeros(len(config.dimensions)))
+    else: trainer.weights = config.weights
     trainer.callback_handler.callbacks = [c for c in trainer.callback_handler.callbacks if type(c).__name__ != 'PrinterCallback']
-    trainer.train()
+    trainer.train(resume_from_checkpoint=any((folder/'.trainer').glob('checkpoint-*')) or None)
     losses = [h['loss'] for h in trainer.state.log_history if 'loss' in h]
-    seconds = time.perf_counter() - t0
+    model = trainer.model.merge_and_unload() if config.lora_r else trainer.model
+    rm = RewardModel(model.eval(), tk, config.max_length, device=dev)
+    scale = calibrate(rm, data['validation'], shift=config.objective != 'graded') if config.calibrate and data.get('validation') else None
+    rm.save_pretrained(folder, config=asdict(config), data_hash=stable_hash(data['train']), calibration=scale)
     shutil.rmtree(folder/'.trainer', ignore_errors=True)
-    rm = RewardModel(model.eval(), tk, config.max_length)
-    rm.save_pretrained(folder, config=asdict(config), data_hash=stable_hash([x.id for x in data['train']] + [len(data['train'])]))
-    out = dict(seconds=round(seconds, 1), examples=len(ordered), loss=losses[-1] if losses else None, parameters=sum(p.numel() for p in model.parameters()))
-    log(f"reward: {out['examples']} examples in {seconds:.0f} s, loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else 'reward: no steps')
+    seconds = time.perf_counter() - t0
+    out = dict(seconds=round(seconds, 1), steps=trainer.state.global_step, examples=len(rows), loss=losses[-1] if losses else None, parameters=sum(p.numel() for p in model.parameters()))
+    log(f"reward: {len(rows)} examples in {seconds:.0f} s, loss {losses[0]:.3f} -> {losses[-1]:.3f}" if losses else 'reward: no steps')
     if data.get('validation'): out['validation'] = evaluate_reward(rm, data, splits=['validation']).loc['validation'].to_dict()
     write_json(folder/'reward.json', {**read_json(folder/'reward.json'), 'metrics': _finite(out), 'losses': [round(v, 4) for v in losses]})
     return out
-
-def _known_only(config):
-    return replace(config, dimensions=tuple(d for d in config.dimensions if d in ('fairness', 'neutrality', 'quality', 'relevance')))
 
 def _finite(x):
     if isinstance(x, dict): return {k: _finite(v) for k, v in x.items()}
