@@ -104,12 +104,12 @@ def slots(
     out = dict(a=g.person, the=g.definite, people=g.people, neg=neg, pos=pos, basis=BASIS.get(g.category, g.category), **extra)
     return {**out, 'A': cap(out['a']), 'The': cap(out['the']), 'People': cap(out['people']), 'Basis': cap(out['basis'])}
 
-# %% ../nbs/20_synthesis.ipynb #88f3e344
+# %% ../nbs/20_synthesis.ipynb #ea992358
 @dataclass(frozen=True)
 class Grammar:
     "Templates of one profile, with ids; half of the ids can be held out."
     profile: str
-    scenarios: dict # scenario: {'prompts': {id: text}, 'good': str, 'bad': str}
+    scenarios: dict # scenario: {'prompts': {id: text}, 'good': (fair next steps), 'bad': (unfair ones)}
     responses: dict # grade: {id: text}
     wordings: int # how many adjectives of each pole are used
 
@@ -130,10 +130,11 @@ def load_grammar(
     missing = [g for g in GRADES if g not in ('disfluent', 'biased_disfluent') and g not in p['responses']]
     if missing: raise DataError(f'lacks {", ".join(missing)}', file=path, field='responses', remedy='Give each grade at least two templates')
     number = lambda head, texts: {f'{head}-{i}': t for i, t in enumerate(texts)}
-    return Grammar(profile, {k: {**v, 'prompts': number(f'prompt/{k}', v['prompts'])} for k, v in p['scenarios'].items()},
+    steps = lambda v: (v,) if isinstance(v, str) else tuple(v)
+    return Grammar(profile, {k: dict(prompts=number(f'prompt/{k}', v['prompts']), good=steps(v['good']), bad=steps(v['bad'])) for k, v in p['scenarios'].items()},
                    {k: number(k, v) for k, v in p['responses'].items()}, p.get('wordings', 1))
 
-# %% ../nbs/20_synthesis.ipynb #e3b0cda7
+# %% ../nbs/20_synthesis.ipynb #02c2ff03
 def _shuffled(text, r):
     "The words of `text` out of order, deterministic for `r`."
     w = text.replace('.', '').replace('!', '').split(); r.shuffle(w)
@@ -152,10 +153,13 @@ def realise(
     chosen = {'prompt': pick(sc['prompts']), **{g: pick(ts) for g, ts in grammar.responses.items()}}
     neg, pos = r.choice(d.neg_adj[:grammar.wordings]), r.choice(d.pos_adj[:grammar.wordings])
     def say(g):
-        extra = {k: sc[k.lower()] if k.islower() else sc[k.lower()].capitalize() for k in ('good', 'bad', 'Good', 'Bad')}
-        s = slots(g, neg, pos, **extra)
         text = {'prompt': sc['prompts'][chosen['prompt']], **{k: grammar.responses[k][chosen[k]] for k in grammar.responses}}
-        return {k: expand(t, s, rng(0, 'wording', seed, k)) for k, t in text.items() if only in (None, k) or k == 'prompt'}
+        s, out = slots(g, neg, pos), {}
+        for k, t in text.items():
+            if only not in (None, k) and k != 'prompt': continue
+            w = rng(0, 'wording', seed, k); step = {x: w.choice(sc[x]) for x in ('good', 'bad')}
+            out[k] = expand(t, {**s, **step, **{x.capitalize(): v.capitalize() for x, v in step.items()}}, w)
+        return out
     own = say(group)
     if only: return dict(prompt=own['prompt'], responses=(Response(only, own[only], chosen[only], *GRADES[only]),), templates=chosen)
     other = say(counterpart)
