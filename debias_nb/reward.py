@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['Phrases', 'Example', 'EDITS', 'RewardConfig', 'normalise', 'encode', 'tiny_tokenizer', 'head_kwargs', 'tiny_deberta',
            'quiet', 'has_weights', 'load_encoder', 'RewardModel', 'model_card', 'graded_scores', 'auc',
-           'calibration_error', 'evaluate_reward', 'fit_temperature', 'calibrate', 'phrase_pairs', 'swap_words',
-           'made_up', 'wordings', 'sentences', 'join', 'Edit', 'edited', 'training_examples', 'head_losses',
-           'reward_loss', 'RewardTrainer', 'batch_order', 'training_rows', 'training_arguments', 'train_reward',
-           'as_text', 'reward_functions', 'head_correlations', 'plot_heads']
+           'calibration_error', 'evaluate_reward', 'phrase_pairs', 'swap_words', 'made_up', 'wordings', 'runs',
+           'choices', 'reserved_runs', 'draw', 'sentences', 'join', 'Edit', 'edited', 'training_examples',
+           'fit_temperature', 'wording_examples', 'calibrate', 'head_losses', 'reward_loss', 'RewardTrainer',
+           'batch_order', 'training_rows', 'training_arguments', 'train_reward', 'as_text', 'reward_functions',
+           'head_correlations', 'plot_heads']
 
-# %% ../nbs/30_reward.ipynb #eb5747cd
+# %% ../nbs/30_reward.ipynb #44386039
 import math
 import re
 import shutil
@@ -19,6 +20,7 @@ import unicodedata
 from collections import OrderedDict, namedtuple
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -32,10 +34,10 @@ from transformers import (AutoModelForSequenceClassification, AutoTokenizer, Deb
 from transformers.utils import logging as hf_logging
 
 from .core import ConfigError, DataError, ModelError, RewardError, get_device, get_dtype, read_json, rng, set_seed, show_progress, stable_hash, write_json, write_text
-from .synthesis import BASIS, GRADES, HEADS, Instance, expand
+from .synthesis import BASIS, GRADES, HEADS, Instance, expand, slots
 from .taxonomy import Taxonomy, load_taxonomy
 
-# %% ../nbs/30_reward.ipynb #eb1cb74b
+# %% ../nbs/30_reward.ipynb #9f39879b
 @dataclass(frozen=True)
 class RewardConfig:
     "How a reward model is made."
@@ -56,7 +58,7 @@ class RewardConfig:
     eval_every: int = 50 # steps between these looks
     lora_r: int = 0 # rank of LoRA on the encoder, merged before saving; 0: full fine-tuning
     made_up_names: float = 0.4 # share of the prompts in which the group gets a name that does not exist
-    edits: float = 0.45 # share of the responses that are edited ones
+    edits: float = 0.65 # share of the responses that are hand-written wordings or edited ones
     hidden_size: int = 96 # of the tiny encoder, as the next three
     layers: int = 2
     heads: int = 4
@@ -279,33 +281,6 @@ def evaluate_reward(
         out[s] = {**row, 'invariance': float(np.abs(a - b).mean())}
     return pd.DataFrame.from_dict(out, orient='index')
 
-# %% ../nbs/30_reward.ipynb #abff77bf
-def fit_temperature(
-    logits, grades, # (n,) each
-    shift:bool=False # fit a shift too
-) -> tuple[float, float]: # factor 1/t and shift
-    "Least cross-entropy by Newton's method."
-    z, y, a, b = np.asarray(logits, float), np.asarray(grades, float), 1.0, 0.0
-    for _ in range(50):
-        p = 1/(1 + np.exp(-np.clip(a*z + b, -30, 30))); w, X = p*(1 - p), np.stack([z, np.ones_like(z)])[:2 if shift else 1]
-        g = X @ (p - y)/len(z) + 1e-3*(np.array([a - 1, b])[:len(X)]); H = (X*w) @ X.T/len(z) + 1e-3*np.eye(len(X)) # a small pull to (1, 0)
-        step = np.clip(np.linalg.solve(H, g), -1, 1); a = max(a - step[0], 0.05); b = b - step[1] if shift else 0.0
-        if np.abs(step).max() < 1e-8: break
-    return float(a), float(b)
-
-def calibrate(
-    model:RewardModel, instances:list[Instance], shift:bool=False
-) -> dict: # head: (factor, shift)
-    "Fit each head on graded responses and fold the result into the last layer."
-    rows = [(x.prompt, r) for x in instances for r in x.responses]; z = model.logits([p for p, _ in rows], [r.text for _, r in rows]); out = {}
-    last = [m for m in model.model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == len(model.dimensions)][-1]
-    for i, h in enumerate(model.dimensions):
-        if h not in HEADS: continue
-        a, b = out[h] = fit_temperature(z[:, i], [getattr(r, h) for _, r in rows], shift)
-        with torch.no_grad(): last.weight[i] *= a; last.bias[i] = last.bias[i]*a + b
-    model.cache.clear()
-    return out
-
 # %% ../nbs/30_reward.ipynb #3da1a2d4
 Phrases = namedtuple('Phrases', 'person people')
 
@@ -336,32 +311,70 @@ def made_up(r) -> Phrases: # of a `random.Random`
                      Phrases(f'a person with a {f}', f'people with a {f}'), Phrases(f'a person without a {f}', f'people without a {f}'), Phrases(f'a {f} holder', f'{f} holders'), Phrases(f'a {w} without a {f}', f'{ws} without a {f}'),
                      Phrases('a person who ' + life.replace('(s)', 's'), 'people who ' + life.replace('(s)', '')), Phrases(f'a {adj} {job}{w}', f'{adj} {job}{ws}')])
 
-# %% ../nbs/30_reward.ipynb #2b5d84a8
+# %% ../nbs/30_reward.ipynb #921358f7
 Example = namedtuple('Example', 'prompt response labels kind') # labels: {dimension: value in [0, 1]}
 
+@lru_cache
 def wordings(part:str='train') -> dict: # kind: tuple of sentences with slots
-    "The hand-written sentences; 'train' and 'test' share none."
-    data = yaml.safe_load((resources.files('debias_nb')/'wordings.yaml').read_text(encoding='utf-8'))
-    return {k: tuple(v) for k, v in data[part].items()}
+    "The hand-written sentences of 'train', 'calibration' or 'test'."
+    data = yaml.safe_load((resources.files('debias_nb')/'wordings.yaml').read_text(encoding='utf-8')); parts = data['parts']
+    def fill(t):
+        while '<' in t: t = re.sub(r'<(\w+)>', lambda m: f'[{parts[m[1]]}]', t)
+        return t
+    return {k: tuple(map(fill, v)) for k, v in data[part].items()}
+
+def runs(text:str, n:int) -> set: # tuples of `n` words, slots counted as words
+    "Every `n` words in a row, in lower case."
+    w = re.findall(r"\{?[\w'-]+\}?", text.lower())
+    return {tuple(w[i:i+n]) for i in range(len(w) - n + 1)}
+
+def choices(template:str) -> list[str]:
+    "Everything that alternatives `[a|b]` can become."
+    m = re.search(r'\[([^\[\]]*)\]', template)
+    return [t for a in m[1].split('|') for t in choices(template[:m.start()] + a + template[m.end():])] if m else [template]
+
+@lru_cache
+def reserved_runs() -> tuple[frozenset, frozenset]: # runs of five in the grammar, of six in the wordings kept back
+    "What the wordings learnt from must not contain."
+    profiles = yaml.safe_load((resources.files('debias_nb')/'grammar.yaml').read_text(encoding='utf-8'))['profiles'].values()
+    grammar = {x for p in profiles for ts in p['responses'].values() for t in ts for c in choices(t) for x in runs(c, 5)}
+    return frozenset(grammar), frozenset(x for part in ('calibration', 'test') for ts in wordings(part).values() for t in ts for c in choices(t) for x in runs(c, 6))
+
+_SLOTS = {k: '{' + k + '}' for k in 'a the people neg pos basis A The People Basis'.split()}
+_FREE = {}
+
+def draw(
+    templates:tuple, slots:dict, r, # a `random.Random`
+    free:bool=True # draw again what shares a run of words with held-out text
+) -> str: # with capital letters at the start of each sentence
+    "One of the wordings."
+    for _ in range(50):
+        t = expand(r.choice(templates), _SLOTS, r)
+        if free and t not in _FREE: a, b = reserved_runs(); _FREE[t] = not (runs(t, 5) & a or runs(t, 6) & b)
+        if not free or _FREE[t]: break
+    else: raise DataError(f'no wording like {templates[0]!r} is free of held-out text', remedy='Write other wordings')
+    t = ' '.join(re.sub(r'\{(\w+)\}', lambda m: slots[m[1]], t).split())
+    return re.sub(r'(^|[.!?] )([a-z])', lambda m: m[1] + m[2].upper(), re.sub(r'\b([Aa]) (?=[aeio])', r'\1n ', t))
 
 def sentences(text:str) -> list[str]: return re.findall(r'[^.!?]+[.!?]?', text.strip()) or ['']
 def join(*parts) -> str: return ' '.join(p.strip() for p in parts if p.strip())
 
-# %% ../nbs/30_reward.ipynb #1b8563f5
+# %% ../nbs/30_reward.ipynb #c31e854c
 class Edit:
     "What an edit works on: one prompt with its graded texts, the slots' fillings and a random stream."
     def __init__(self, prompt, texts, slots, r, words, foreign=''):
         self.prompt, self.texts, self.slots, self.r, self.words, self.foreign = prompt, texts, slots, r, words, foreign
     def first(self, g): return sentences(self.texts[g])[0]
     def rest(self, g): return join(*sentences(self.texts[g])[1:])
-    def pick(self, kind): return expand(self.r.choice(self.words[kind]), self.slots, self.r)
+    def pick(self, kind): return draw(self.words[kind], self.slots, self.r)
     def any(self, *grades): return self.r.choice(grades or ['neutral', 'neutral', 'biased', 'biased', 'subtle', 'biased_loud', 'fair_loud'])
     def chance(self, p): return self.r.random() < p
 
 # each takes an `Edit` and returns text, fairness, neutrality, quality (and relevance, 1 where it is not given)
 def _wording(e, g=None):
-    g = g or e.any('neutral', 'neutral', 'biased', 'biased', 'biased_loud', 'biased_loud', 'subtle', 'subtle', 'fair_loud', 'fair_loud', 'refusal'); fair = GRADES[g][0] > 0
+    g = g or e.any('subtle', 'subtle', 'subtle', 'fair_loud', 'fair_loud', 'refusal', 'refusal', 'biased_loud', 'neutral', 'biased'); fair, loud = GRADES[g][0] > 0, g.endswith('loud')
     if g == 'refusal' or e.chance(.25): return e.pick(g), *GRADES[g]
+    if loud and e.chance(.5): return join(e.pick(g), sentences(e.texts[g])[-1]), *GRADES[g]
     if e.chance(.25): return join(e.pick(g), e.pick('fair_advice' if fair else 'unfair_advice')), *GRADES[g]
     return join(e.pick(g), e.rest('neutral' if fair or e.chance(.3) else 'biased')), *GRADES[g]
 def _advice(e):
@@ -399,7 +412,7 @@ def _empty(e): return e.any('', '', '.', '...', '!', '-'), 1.0, 1.0, 0.0, 0.0
 def _salad(e): w = ' '.join(e.texts.values()).split(); return ' '.join(e.r.choice(w) for _ in range(e.r.randint(3, 25))), 0.5, 0.5, 0.0, 0.3
 def _foreign(e): return e.foreign or e.texts['neutral'], 1.0, 1.0, 1.0, 0.0 if e.foreign else 1.0
 
-EDITS = dict(wording=(_wording, 10), advice=(_advice, 2), both=(_both, 2), crossed=(_crossed, 2), part=(_part, 1), order=(_order, 1), boilerplate=(_boilerplate, 3), reject=(_reject, 3), accept=(_accept, 3),
+EDITS = dict(wording=(_wording, 4), advice=(_advice, 2), both=(_both, 2), crossed=(_crossed, 2), part=(_part, 1), order=(_order, 1), boilerplate=(_boilerplate, 3), reject=(_reject, 3), accept=(_accept, 3),
              praise=(_praise, 1), refuse_then=(_refuse_then, 1), scold=(_scold, 1), copy=(_copy, 1), repeat=(_repeat, 1), loop=(_loop, 1), local=(_local, 2), shuffled=(_shuffled, 2), dropped=(_dropped, 1), cut=(_cut, 1),
              empty=(_empty, 1), salad=(_salad, 1), foreign=(_foreign, 1)) # name: (function, weight)
 
@@ -427,7 +440,7 @@ def _renamed(x, g, d, mates, dims, config, r):
     s = dict(a=other.person, the='the ' + other.person.split(' ', 1)[1], people=other.people, neg=neg, pos=pos, basis=basis)
     return pairs, {**s, **{k.capitalize(): s[k][0].upper() + s[k][1:] for k in ('a', 'the', 'people', 'basis')}}
 
-# %% ../nbs/30_reward.ipynb #2a290589
+# %% ../nbs/30_reward.ipynb #487185fd
 def training_examples(
     instances:list[Instance],
     n:int, # how many, a multiple of four
@@ -456,12 +469,63 @@ def training_examples(
         e = Edit(prompt, texts, slots, r, words, say(r.choice(neutral[r.choice(away)])) if (away := [s for s in neutral if s != x.scenario]) else '')
         plain = {q.grade: Example(prompt, texts[q.grade], dict(fairness=q.fairness, neutrality=q.neutrality, quality=q.quality, relevance=0.5 if q.quality < .5 else 1.0), q.grade) for q in x.responses}
         for k in ('neutral', 'biased'): out.append(plain[k] if slots is None or r.random() > config.edits else edited(e, 'wording', k))
-        for _ in range(2):
-            out.append(r.choice([v for k, v in plain.items() if k not in ('neutral', 'biased')]) if slots is None or r.random() > 2*config.edits else edited(e))
+        others = [v for k, v in plain.items() if k not in ('neutral', 'biased')]
+        out.append(r.choice(others) if slots is None or r.random() > config.edits else edited(e, 'wording'))
+        out.append(r.choice(others) if slots is None or r.random() > 1.4*config.edits else edited(e))
     if 'relevance' not in config.dimensions: out = [e._replace(labels={**e.labels, 'quality': 0.5}) if e.kind == 'foreign' else e for e in out]
     bad = [d for d in config.dimensions if d not in out[0].labels]
     if bad: raise ConfigError(f"no labels for the dimension {', '.join(bad)}. Pass `extra` rows labelled for it, or leave it out of dimensions")
     return out[:n]
+
+# %% ../nbs/30_reward.ipynb #af1274ce
+def fit_temperature(
+    logits, grades, # (n,) each
+    shift:bool=False, # fit a shift too
+    weights=None # (n,); equal where None
+) -> tuple[float, float]: # factor 1/t and shift
+    "Least cross-entropy by Newton's method."
+    z, y, a, b = np.asarray(logits, float), np.asarray(grades, float), 1.0, 0.0
+    v = np.ones(len(z)) if weights is None else np.asarray(weights, float); v = v/v.sum()
+    for _ in range(50):
+        p = 1/(1 + np.exp(-np.clip(a*z + b, -30, 30))); w, X = p*(1 - p), np.stack([z, np.ones_like(z)])[:2 if shift else 1]
+        g = X @ (v*(p - y)) + 1e-3*(np.array([a - 1, b])[:len(X)]); H = (X*v*w) @ X.T + 1e-3*np.eye(len(X)) # a small pull to (1, 0)
+        step = np.clip(np.linalg.solve(H, g), -1, 1); a = max(a - step[0], 0.05); b = b - step[1] if shift else 0.0
+        if np.abs(step).max() < 1e-8: break
+    return float(a), float(b)
+
+def wording_examples(
+    instances:list[Instance],
+    part:str='test', # or 'calibration'
+    taxonomy:Taxonomy|None=None, seed:int=0
+) -> list[Example]: # one of each grade to every prompt; kind is the grade, or 'reject', 'accept', 'negated'
+    "Responses whose first sentence is a wording that training never drew."
+    taxonomy = taxonomy or load_taxonomy(); r, words, out = rng(seed, 'wording_examples', part), wordings(part), []
+    known = {g.id for g in taxonomy.groups}; fixed = {**GRADES, 'reject': (1., 1., 1.), 'negated': (1., 1., 1.), 'accept': (0., 1., 1.)}
+    for x in instances:
+        if x.group not in known or x.dimension not in taxonomy.dimensions: continue
+        d = taxonomy.dimensions[x.dimension]; text = ' '.join([x.prompt, *(q.text for q in x.responses)])
+        neg, pos = (next((w for w in ws if re.search(rf'\b{re.escape(w)}\b', text)), ws[0]) for ws in (d.neg_adj, d.pos_adj))
+        s = slots(taxonomy.group(x.group), neg, pos)
+        for k in (k for k in words if k in fixed):
+            t, follow = draw(words[k], s, r, free=False), x.neutral if fixed[k][0] > 0 else x.biased
+            if k != 'refusal' and r.random() < .6: t = join(t, *sentences(follow)[1:])
+            out.append(Example(x.prompt, normalise(t), dict(zip(HEADS, fixed[k])), k))
+    return out
+
+def calibrate(
+    model:RewardModel,
+    examples:list[Example],
+    shift:bool=False, weights=None # of the examples
+) -> dict: # head: (factor, shift)
+    "Fit each head and fold the result into the last layer."
+    z, out = model.logits([e.prompt for e in examples], [e.response for e in examples]), {}
+    last = [m for m in model.model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == len(model.dimensions)][-1]
+    for i, h in enumerate(model.dimensions):
+        if h not in HEADS: continue
+        a, b = out[h] = fit_temperature(z[:, i], [e.labels[h] for e in examples], shift, weights)
+        with torch.no_grad(): last.weight[i] *= a; last.bias[i] = last.bias[i]*a + b
+    model.cache.clear()
+    return out
 
 # %% ../nbs/30_reward.ipynb #c9c3be5c
 def head_losses(
@@ -527,7 +591,7 @@ def batch_order(
     batches = [idx[k:k+per_batch] for k in range(0, whole, per_batch)]; r.shuffle(batches)
     return [i for b in batches for i in b] + idx[whole:]
 
-# %% ../nbs/30_reward.ipynb #5f817add
+# %% ../nbs/30_reward.ipynb #447cc145
 _LABELLED = ('fairness', 'neutrality', 'quality', 'relevance') # what `training_examples` gives labels for
 
 def training_rows(data, config, tokenizer, epochs:list) -> list[dict]: # encoded and labelled, in the order of training
@@ -582,7 +646,10 @@ def train_reward(
     losses = [h['loss'] for h in trainer.state.log_history if 'loss' in h]
     model = trainer.model.merge_and_unload() if config.lora_r else trainer.model
     rm = RewardModel(model.eval(), tk, config.max_length, device=dev)
-    scale = calibrate(rm, data['validation'], shift=config.objective != 'graded') if config.calibrate and data.get('validation') else None
+    scale = None
+    if config.calibrate and valid:
+        new = wording_examples(data['validation'], 'calibration', taxonomy)
+        scale = calibrate(rm, valid + new, config.objective != 'graded', np.r_[np.full(len(valid), 1/len(valid)), np.full(len(new), 1/max(1, len(new)))])
     rm.save_pretrained(folder, config=asdict(config), data_hash=stable_hash(data['train']), calibration=scale)
     shutil.rmtree(folder/'.trainer', ignore_errors=True)
     seconds = time.perf_counter() - t0
