@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['REFUSALS', 'estimate', 'wilson', 'bootstrap_mean', 'bootstrap_score', 'bbq_estimates', 'mcnemar', 'permutation_test',
-           'holm', 'cohens_h', 'cohens_d', 'design_effect', 'minimum_detectable_difference', 'compare', 'compare_bbq',
-           'stereotype_preference', 'counterfactual_gap', 'group_gap', 'recovery', 'is_refusal', 'refusal_rate',
-           'abstention', 'retention', 'perplexity_estimate', 'shares', 'word_tokens', 'distinct_n']
+           'holm', 'cohens_h', 'cohens_d', 'design_effect', 'minimum_detectable_difference', 'detectable_difference',
+           'compare', 'compare_bbq', 'paired_tests', 'calibration', 'template_outliers', 'stereotype_preference',
+           'counterfactual_gap', 'group_gap', 'recovery', 'is_refusal', 'refusal_rate', 'abstention', 'retention',
+           'perplexity_estimate', 'shares', 'word_tokens', 'distinct_n']
 
 # %% ../nbs/64_metrics.ipynb #dd1097ad
 import math
@@ -38,19 +39,21 @@ def wilson(
     c, h = (p + z*z/(2*n))/d, z*math.sqrt(p*(1 - p)/n + z*z/(4*n*n))/d
     return estimate(p, n, 0. if k == 0 else c - h, 1. if k == n else c + h)
 
-# %% ../nbs/64_metrics.ipynb #771d4024
+# %% ../nbs/64_metrics.ipynb #b7d92078
 def bootstrap_mean(
     values, # numbers; None and NaN are refused
     clusters=None, # a label for each value (its template); None: independent values
     seed:int=0,
     level:float=0.95,
-    resamples:int=2000
+    resamples:int=2000,
+    share:bool=False # the values are 0 or 1: where all are equal there is nothing to redraw, and Wilson's interval over the clusters is given
 ) -> dict: # estimate of the mean; n counts clusters, n_values the values
     "Mean with a bootstrap interval, redrawn by cluster."
     sums, counts = _cluster_sums(values, clusters)
     if not len(sums): return estimate(None, 0, n_values=0)
     value = sums.sum()/counts.sum()
     if len(sums) == 1: return estimate(value, 1, n_values=int(counts.sum())) # one cluster: no interval can be known
+    if share and value in (0., 1.): return dict(wilson(value*len(sums), len(sums), level), n_values=int(counts.sum()))
     low, high = np.quantile(_resampled(sums, counts, seed, resamples), [(1 - level)/2, (1 + level)/2])
     return estimate(value, len(sums), low, high, n_values=int(counts.sum()))
 
@@ -69,11 +72,12 @@ def _resampled(sums, counts, seed, resamples):
         out.append((w @ sums)/(w @ counts))
     return np.concatenate(out)
 
-# %% ../nbs/64_metrics.ipynb #71c1cea5
+# %% ../nbs/64_metrics.ipynb #d853a81d
 def bootstrap_score(
     counts, # (values, k): what each value adds to the k counts the score is made of
     score, # function of sums: takes (..., k), returns (...)
-    clusters=None, seed:int=0, level:float=0.95, resamples:int=2000
+    clusters=None, seed:int=0, level:float=0.95, resamples:int=2000,
+    share:bool=False # the score is a share: at 0 or 1, where redrawing changes nothing, Wilson's interval over the clusters is given
 ) -> dict: # estimate; draws in which the score is undefined are left out and counted in `undefined`
     "A score made of sums, with a bootstrap interval redrawn by cluster."
     if not len(counts): return estimate(None, 0, undefined=0)
@@ -85,13 +89,14 @@ def bootstrap_score(
     with np.errstate(divide='ignore', invalid='ignore'):
         value = float(score(sums.sum(0)))
         if len(keys) == 1: return estimate(value, 1, undefined=0)
+        if share and value in (0., 1.): return dict(wilson(value*len(keys), len(keys), level), undefined=0)
         g, k, draws = np.random.default_rng(seed), len(keys), []
         for start in range(0, resamples, step := max(1, 2_000_000//k)): draws.append(score(g.multinomial(k, np.full(k, 1/k), size=min(step, resamples - start)) @ sums))
     draws = np.concatenate(draws); ok = draws[np.isfinite(draws)]
     low, high = np.quantile(ok, [(1 - level)/2, (1 + level)/2]) if len(ok) > resamples/2 else (None, None)
     return estimate(value, k, low, high, undefined=int(len(draws) - len(ok)))
 
-# %% ../nbs/64_metrics.ipynb #2cc80c35
+# %% ../nbs/64_metrics.ipynb #16443e99
 def bbq_estimates(
     items:list[dict], predictions:list, # BBQ-shaped items; index of the answer to each, or None
     clusters=None, # default: the template of each item
@@ -109,7 +114,7 @@ def bbq_estimates(
         out = {}
         for k, f in scores.items():
             use = keep & (rows[:, needs[k]] > 0) if k in needs else keep; idx = np.flatnonzero(use)
-            out[k] = bootstrap_score(rows[idx], f, [clusters[i] for i in idx], seed, resamples=resamples)
+            out[k] = bootstrap_score(rows[idx], f, [clusters[i] for i in idx], seed, resamples=resamples, share=k[:2] != 's_')
         return out
     cats = np.array([i['category'] + (' (names)' if i.get('names') else '') for i in items])
     return dict(overall=part(np.ones(len(items), bool)), categories={c: part(cats == c) for c in sorted(set(cats))})
@@ -170,7 +175,7 @@ def cohens_d(
     else: sd = math.sqrt((a.var(ddof=1) + b.var(ddof=1))/2)
     return float((b.mean() - a.mean())/sd) if sd > 0 else None
 
-# %% ../nbs/64_metrics.ipynb #b98a3c26
+# %% ../nbs/64_metrics.ipynb #e010d061
 def design_effect(
     values, clusters # a number and a template per item
 ) -> float: # 1 when items of a template are as different as any; m when they are copies of each other
@@ -199,20 +204,33 @@ def minimum_detectable_difference(
     for _ in range(50): q = min(1., max(0., p + d if p < 0.5 else p - d)); d = z*math.sqrt((p*(1 - p) + q*(1 - q))/eff)
     return float(min(1., d))
 
-# %% ../nbs/64_metrics.ipynb #4d250f4f
+def detectable_difference(
+    differences, # after minus before, a number per item
+    clusters=None, # a template per item
+    power:float=0.8, alpha:float=0.05
+) -> float|None: # in the unit of the differences; None where nothing varies
+    "The smallest mean difference that a paired two-sided test would have found with this power, given how the differences scatter between clusters."
+    sums, counts = _cluster_sums(differences, clusters); k = len(sums)
+    if k < 2: return None
+    mean = sums.sum()/counts.sum(); se = math.sqrt(k/(k - 1)*((sums - mean*counts)**2).sum())/counts.sum() # of a ratio of sums over clusters
+    return float((stats.norm.ppf(1 - alpha/2) + stats.norm.ppf(power))*se) if se > 0 else None
+
+# %% ../nbs/64_metrics.ipynb #86fbbe09
 def compare(
     before, after, # a number per item (0/1 for shares), same items in the same order
     categories, # a category per item
     clusters=None, # a template per item
     seed:int=0, resamples:int=2000
-) -> dict: # {category: {before, after, difference (estimate), p, p_holm, effect, n}}, and 'overall' (its p is not corrected)
+) -> dict: # {category: {before, after, difference (estimate), p, p_holm, effect, detectable, n, n_clusters}} and for shares gained, lost, p_mcnemar; and 'overall' (its p is not corrected)
     "Paired comparison of two models, per category and overall."
     a, b, cats = np.asarray(before, float), np.asarray(after, float), np.array([str(c) for c in categories]); _same_length(a, b); _same_length(a, cats)
     cl = np.arange(len(a)) if clusters is None else np.array([str(c) for c in clusters]); binary = set(np.unique(np.r_[a, b])) <= {0., 1.}
     def one(m):
         x, y, c = a[m], b[m], list(cl[m]); d = bootstrap_mean(y - x, c, seed, resamples=resamples)
-        return dict(before=float(x.mean()), after=float(y.mean()), difference=d, p=permutation_test(x, y, c, seed)['p'], effect=cohens_h(x.mean(), y.mean()) if binary else cohens_d(x, y),
-                    effect_kind='h' if binary else 'd', n=int(m.sum()))
+        out = dict(before=float(x.mean()), after=float(y.mean()), difference=d, p=permutation_test(x, y, c, seed)['p'], effect=cohens_h(x.mean(), y.mean()) if binary else cohens_d(x, y),
+                   effect_kind='h' if binary else 'd', detectable=detectable_difference(y - x, c), n=int(m.sum()), n_clusters=len(set(c)))
+        if binary: t = mcnemar(x > .5, y > .5); out |= dict(gained=t['gained'], lost=t['lost'], p_mcnemar=t['p'])
+        return out
     if not len(a): return {}
     out = {c: one(cats == c) for c in sorted(set(cats))}; adj = holm({c: r['p'] for c, r in out.items()})
     for c in out: out[c]['p_holm'] = adj[c]
@@ -235,6 +253,53 @@ def compare_bbq(
             out[k] = {n: bootstrap_score(both[idx], h, c, seed, resamples=resamples) for n, h in (('before', lambda s, f=f: f(s[..., :11])), ('after', lambda s, f=f: f(s[..., 11:])), ('difference', lambda s, f=f: f(s[..., 11:]) - f(s[..., :11])))}
         return out
     return dict(overall=part(np.ones(len(items), bool)), **{c: part(cats == c) for c in sorted(set(cats))})
+
+# %% ../nbs/64_metrics.ipynb #f1af686c
+def paired_tests(
+    outcomes:dict, # {measure: {'values': {model: a number per item}, 'categories': one per item, 'clusters': one per item or None}}; every model answered the same items in the same order
+    base:str='base', # the model that the others are compared with
+    seed:int=0, resamples:int=2000
+) -> dict: # {model: {measure: {'overall': row of `compare` with p_holm over all models and measures, 'categories': {category: row with p_holm over categories}}}}
+    "Paired comparisons of several models on several measures, corrected for their number."
+    out = {}
+    for k, o in outcomes.items():
+        if base not in o['values']: raise DataError(f'no values of the base {base!r}', field=k, remedy=f"There are: {', '.join(o['values'])}")
+        for m, v in o['values'].items():
+            if m == base: continue
+            rows = compare(o['values'][base], v, o['categories'], o.get('clusters'), seed, resamples)
+            if rows: out.setdefault(m, {})[k] = dict(overall=rows.pop('overall'), categories=rows)
+    adj = holm({(m, k): t['overall']['p'] for m, ms in out.items() for k, t in ms.items()})
+    for (m, k), p in adj.items(): out[m][k]['overall']['p_holm'] = p
+    return out
+
+# %% ../nbs/64_metrics.ipynb #60fe8958
+def calibration(
+    predicted, truth, # 0..1 each: a predicted probability or score, and what is true (0/1, or a graded truth)
+    bins:int=10, clusters=None, seed:int=0, resamples:int=200
+) -> dict: # bins [{predicted, low, high, value, n}], ece, ece_by_chance (None unless the truth is 0/1), n
+    "Predicted against true, in bins of equal counts."
+    x, y = np.asarray(predicted, float), np.asarray(truth, float); _same_length(x, y)
+    if not len(x): return dict(bins=[], ece=None, ece_by_chance=None, n=0)
+    parts = [i for i in np.array_split(np.argsort(x, kind='stable'), min(bins, len(x))) if len(i)]; binary = set(np.unique(y)) <= {0., 1.}
+    cl = None if clusters is None else np.array([str(c) for c in clusters]); ece = lambda t: float(sum(len(i)*abs(x[i].mean() - t[i].mean()) for i in parts)/len(x)); g = np.random.default_rng(seed)
+    rows = [dict(predicted=float(x[i].mean()), **bootstrap_mean(y[i], None if cl is None else list(cl[i]), seed, share=binary)) for i in parts]
+    return dict(bins=rows, ece=ece(y), ece_by_chance=float(np.mean([ece((g.random(len(x)) < x).astype(float)) for _ in range(resamples)])) if binary else None, n=len(x))
+
+def template_outliers(
+    values, templates, # a number and a template per item
+    level:float=0.05
+) -> dict: # {template: estimate with 'rest' (mean of the others), 'p', 'p_holm', 'outlier' (bool)}, the farthest from the rest first
+    "Templates whose items differ from all the others: often a fault of the template, not of the model."
+    x, t = np.asarray(values, float), np.array([str(v) for v in templates]); _same_length(x, t); binary, out = set(np.unique(x)) <= {0., 1.}, {}
+    for name in dict.fromkeys(t):
+        a, b = x[t == name], x[t != name]
+        if not len(b): return {name: dict(wilson(a.sum(), len(a)) if binary else bootstrap_mean(a), rest=None, p=None, p_holm=None, outlier=False)}
+        if binary: p = stats.fisher_exact([[a.sum(), len(a) - a.sum()], [b.sum(), len(b) - b.sum()]]).pvalue
+        else: p = stats.ttest_ind(a, b, equal_var=False).pvalue if min(len(a), len(b)) > 1 and a.std() + b.std() > 0 else None
+        out[name] = dict(wilson(a.sum(), len(a)) if binary else bootstrap_mean(a), rest=float(b.mean()), p=None if p is None else float(p))
+    adj = holm({k: v['p'] for k, v in out.items()})
+    for k, v in out.items(): v.update(p_holm=adj[k], outlier=adj[k] is not None and adj[k] <= level)
+    return dict(sorted(out.items(), key=lambda kv: -abs(kv[1]['value'] - kv[1]['rest'])))
 
 # %% ../nbs/64_metrics.ipynb #b3d8840c
 def stereotype_preference(
