@@ -8,7 +8,9 @@ colab = url.replace('https://github.com/', 'https://colab.research.google.com/gi
 
 # What the files that hold no comment of their own are
 NOTES = {'README.md': 'made from nbs/index.ipynb', 'LICENSE': 'Apache-2.0', 'CHANGELOG.md': 'what changed, newest first', 'MANIFEST.in': 'what the sdist carries',
-         '.ci/run': 'what CI runs: the test command', 'tests/notebook_seconds.json': 'how long each notebook took in the suite', 'tests/README.md': 'which test command when, what is skipped and why'}
+         '.ci/run': 'what CI runs: the test command', 'tests/notebook_seconds.json': 'how long each notebook took in the suite', 'tests/README.md': 'which test command when, what is skipped and why',
+         'nbs/results/metrics.json': 'the numbers of the run shown in the README', 'nbs/results/before_after.png': 'its picture'}
+FOLDERS = {'nbs/results': 'what real runs gave, with command, seed and commit', 'nbs/recorded': 'replies kept so that notebooks run offline'}
 
 def read_nb(path): return json.loads(Path(path).read_text(encoding='utf-8'))
 def source(cell): return ''.join(cell['source'])
@@ -57,6 +59,7 @@ def first_comment(path):
     rel = path.relative_to(root).as_posix()
     if rel in NOTES: return NOTES[rel]
     if path.suffix == '.ipynb': return one_line(path) if path.name != 'index.ipynb' else 'the source of the README'
+    if path.suffix in ('.json', '.jsonl', '.png'): return 'as measured, with settings, hardware and commit' if path.parent.name == 'benchmarks' else ''
     text = path.read_text(encoding='utf-8')
     if path.suffix == '.py':
         doc = (ast.get_docstring(ast.parse(text)) or '').splitlines()
@@ -72,7 +75,7 @@ def file_tree():
         for p in sorted(d.iterdir(), key=lambda p: (p.is_dir(), p.name)):
             if p.name[0] in '_.' or p.name.endswith('.egg-info'): continue
             if p.is_dir():
-                if any(q.suffix in suffixes for q in p.rglob('*')): add(depth, p.name + '/', ''); folder(p, depth + 1, suffixes)
+                if any(q.suffix in suffixes for q in p.rglob('*')): add(depth, p.name + '/', FOLDERS.get(p.relative_to(root).as_posix(), '')); folder(p, depth + 1, suffixes)
             elif p.suffix in suffixes: add(depth, p.name, first_comment(p))
     about = {'nbs': 'the source: notebooks that teach, test and export', 'debias_nb': 'the package, exported by nbdev-export, one module per notebook; never edited by hand',
              'tests': 'the suite around the notebooks', 'scripts': "the README's commands", 'benchmarks': 'speed, measured side by side', 'configs': 'launch configurations'}
@@ -80,8 +83,8 @@ def file_tree():
         if not (root/d).is_dir(): continue
         add(0, d + '/', note)
         if d == 'debias_nb':
-            for p in sorted((root/d).glob('*.yaml')): add(1, p.name, first_comment(p))
-        else: folder(root/d, 1, {'.ipynb', '.py', '.md', '.json', '.yaml', '.yml'})
+            for p in sorted((root/d).rglob('*.yaml')): add(1, p.relative_to(root/d).as_posix(), first_comment(p))
+        else: folder(root/d, 1, {'.ipynb', '.py', '.md', '.json', '.jsonl', '.yaml', '.yml', '.png'})
     add(0, '.ci/run', NOTES['.ci/run'])
     for n in 'settings.ini setup.py pyproject.toml constraints.txt MANIFEST.in CHANGELOG.md LICENSE README.md'.split():
         add(0, n, first_comment(root/n))
