@@ -156,7 +156,7 @@ def model_fingerprint(model) -> str:
     parts.append(sorted({(n.split('.')[-1], bool(getattr(m, 'disable_adapters', False)), str(getattr(m, 'active_adapters', ''))) for n, m in model.named_modules() if hasattr(m, 'disable_adapters')}))
     return _hash(parts)
 
-# %% ../nbs/62_scoring.ipynb #cd37929a
+# %% ../nbs/62_scoring.ipynb #c3e5353f
 class Scorer:
     "Exact log-likelihoods of continuations under a causal language model."
     def __init__(self,
@@ -208,14 +208,15 @@ class Scorer:
             unique.setdefault(self._fit(tuple(c), tuple(k)), []).append(i); top = max(top, *c, *k)
         if top >= self.config.vocab_size: raise ModelError(f'token id {top} is outside the model\'s vocabulary of {self.config.vocab_size}: tokenizer and model do not belong together. Load both from one place')
         if self.stats['truncated']: self.log(f"{self.stats['truncated']} contexts exceed the model's {self.max_length} tokens and were cut from the left")
-        done = self._load_cache(unique)
+        rank, world = self._world(); done = self._load_cache(unique)
+        if world > 1: torch.distributed.barrier() # nobody writes before all have read: the parts must be cut from the same list
         todo = sorted((r for r in unique if r not in done), key=lambda r: (r[0] + r[1])[:-1])
         self.stats.update(unique=len(unique), from_cache=len(done))
-        mine, world = self._share_out(todo)
+        mine = todo[len(todo)*rank//world:len(todo)*(rank + 1)//world] # a contiguous stretch, so that neighbours in the tree stay together
         with evaluating(self.model), progress(total=len(mine), desc=desc) as bar:
             for found in self._run(mine):
                 if any(x != x for lp, _ in found.values() for x in lp): raise ModelError(f'the model gave NaN in {self.dtype}. Load it in bfloat16 or float32')
-                done.update(found); self._save_cache(found); bar.update(len(found))
+                done.update(found); self._save_cache(found, rank if world > 1 else None); bar.update(len(found))
         if world > 1: done = self._collect(done)
         out = [None]*len(pairs)
         for r, res in done.items():
@@ -234,25 +235,24 @@ class Scorer:
     def _load_cache(self, unique):
         if not self.cache: return {}
         self._prefix, path, found = model_fingerprint(self.model), Path(self.cache), {}
-        if path.is_file():
-            text = path.read_text(encoding='utf-8'); whole = text[:text.rfind('\n') + 1]
-            if whole != text: write_text(path, whole) # a line cut off while it was written
+        for f in (path, *sorted(path.parent.glob(f'{path.name}.rank*'))): # several processes write a file each
+            if not f.is_file(): continue
+            text = f.read_text(encoding='utf-8'); whole = text[:text.rfind('\n') + 1]
+            if whole != text: write_text(f, whole) # a line cut off while it was written
             for line in whole.splitlines(): d = json.loads(line); found[d['k']] = (d['lp'], d['g'])
         return {r: found[k] for r in unique if (k := _hash(self._prefix, r)) in found}
 
-    def _save_cache(self, found):
+    def _save_cache(self, found, rank=None):
         if not self.cache: return
-        path = Path(self.cache); path.parent.mkdir(parents=True, exist_ok=True)
+        path = Path(self.cache if rank is None else f'{self.cache}.rank{rank}'); path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, 'a', encoding='utf-8') as f:
             f.write(''.join(json.dumps(dict(k=_hash(self._prefix, r), lp=lp, g=g)) + '\n' for r, (lp, g) in found.items()))
 
     # ---- several processes
-    def _share_out(self, todo):
-        "This process's part: a contiguous stretch, so that neighbours in the tree stay together."
-        if not self.distributed: return todo, 1
+    def _world(self): # rank, number of processes
+        if not self.distributed: return 0, 1
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()): raise ConfigError('distributed=True, but no process group is set up. Start with torchrun or accelerate launch')
-        w, r = torch.distributed.get_world_size(), torch.distributed.get_rank()
-        return todo[len(todo)*r//w:len(todo)*(r + 1)//w], w
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
 
     def _collect(self, done):
         parts = [None]*torch.distributed.get_world_size(); torch.distributed.all_gather_object(parts, done)
@@ -299,11 +299,13 @@ class Scorer:
         first, at = {}, 0
         for k, row in enumerate(rows): first[k] = at; at += len(row.nodes)
         order = sorted(range(len(rows)), key=lambda k: -len(rows[k])); need = {k: np.unique(np.concatenate(rows[k].nodes)) for k in order}
-        batch, scored = [], 0
+        batch, scored, nodes, idle = [], 0, 0, 1.03 if self.device.type == 'cpu' else 1.25 # padding is work: a CPU gains nothing from wide batches, a GPU does
         for k in [*order, None]:
-            if batch and (k is None or (len(batch) + 1)*(len(rows[batch[0]]) + skip*0) > self.token_budget or (scored + len(need[k]))*self.config.vocab_size > self.logit_budget):
-                yield self._tree_batch([(rows[b], need[b], todo[first[b]:first[b] + len(rows[b].nodes)]) for b in batch], skip, past); batch, scored = [], 0
-            if k is not None: batch.append(k); scored += len(need[k])
+            padded = (len(batch) + 1)*len(rows[batch[0]]) if batch else 0
+            if batch and (k is None or padded > min(self.token_budget, idle*(nodes + len(rows[k]))) or (scored + len(need[k]))*self.config.vocab_size > self.logit_budget):
+                yield self._tree_batch([(rows[b], need[b], todo[first[b]:first[b] + len(rows[b].nodes)]) for b in batch], skip, past)
+                self.stats['padded'] = self.stats.get('padded', 0) + len(batch)*len(rows[batch[0]]); batch, scored, nodes = [], 0, 0
+            if k is not None: batch.append(k); scored += len(need[k]); nodes += len(rows[k])
 
     def _prefix_cache(self, ids):
         out = DynamicCache() # without a config: every layer keeps all keys, and our mask does the windowing
