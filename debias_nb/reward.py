@@ -8,10 +8,10 @@ __all__ = ['Phrases', 'Example', 'EDITS', 'RewardConfig', 'normalise', 'encode',
            'calibration_error', 'evaluate_reward', 'phrase_pairs', 'swap_words', 'made_up', 'wordings', 'runs',
            'choices', 'reserved_runs', 'draw', 'sentences', 'join', 'Edit', 'edited', 'training_examples',
            'fit_temperature', 'wording_examples', 'calibrate', 'head_losses', 'reward_loss', 'RewardTrainer',
-           'batch_order', 'training_rows', 'training_arguments', 'train_reward', 'as_text', 'reward_functions',
-           'head_correlations', 'plot_heads']
+           'batch_order', 'training_rows', 'training_arguments', 'train_reward', 'add_train_reward_arguments',
+           'run_train_reward', 'as_text', 'reward_functions', 'head_correlations', 'plot_heads']
 
-# %% ../nbs/30_reward.ipynb #44386039
+# %% ../nbs/30_reward.ipynb #d5f87d32
 import math
 import re
 import shutil
@@ -34,10 +34,10 @@ from transformers import (AutoModelForSequenceClassification, AutoTokenizer, Deb
 from transformers.utils import logging as hf_logging
 
 from .core import ConfigError, DataError, ModelError, RewardError, get_device, get_dtype, read_json, rng, set_seed, show_progress, stable_hash, write_json, write_text
-from .synthesis import BASIS, GRADES, HEADS, Instance, expand, slots
+from .synthesis import BASIS, GRADES, HEADS, Instance, expand, load_dataset, slots
 from .taxonomy import Taxonomy, load_taxonomy
 
-# %% ../nbs/30_reward.ipynb #9f39879b
+# %% ../nbs/30_reward.ipynb #f77aed03
 @dataclass(frozen=True)
 class RewardConfig:
     "How a reward model is made."
@@ -46,12 +46,12 @@ class RewardConfig:
     max_length: int = 160 # tokens of prompt and response together
     examples: int = 24000 # drawn each epoch, four to a prompt
     epochs: int = 1 # every epoch draws new examples
-    batch_size: int = 64
-    lr: float = 3e-3 # for a pretrained encoder 2e-5 is usual
+    batch_size: int = 32
+    lr: float = 2e-3 # for a pretrained encoder 2e-5 is usual
     warmup: float = 0.1 # share of the steps
     weight_decay: float = 0.01
     objective: str = 'graded' # 'graded' (cross-entropy on the grades), 'pairwise' (Bradley-Terry) or 'both'
-    weights: tuple|str|None = None # one per head, or 'uncertainty' to learn them; equal where None
+    weights: tuple|str|None = None # one per head, or 'uncertainty' to learn them; where None, fairness counts twice
     calibrate: bool = True # fit the heads' temperature on the validation split
     checkpoint_every: int = 0 # steps; 0: no checkpoints, and an interrupted training starts again
     patience: int = 0 # stop after so many looks at the validation split without gain; 0: train to the end
@@ -359,7 +359,7 @@ def draw(
 def sentences(text:str) -> list[str]: return re.findall(r'[^.!?]+[.!?]?', text.strip()) or ['']
 def join(*parts) -> str: return ' '.join(p.strip() for p in parts if p.strip())
 
-# %% ../nbs/30_reward.ipynb #c31e854c
+# %% ../nbs/30_reward.ipynb #c82d8346
 class Edit:
     "What an edit works on: one prompt with its graded texts, the slots' fillings and a random stream."
     def __init__(self, prompt, texts, slots, r, words, foreign=''):
@@ -412,7 +412,7 @@ def _empty(e): return e.any('', '', '.', '...', '!', '-'), 1.0, 1.0, 0.0, 0.0
 def _salad(e): w = ' '.join(e.texts.values()).split(); return ' '.join(e.r.choice(w) for _ in range(e.r.randint(3, 25))), 0.5, 0.5, 0.0, 0.3
 def _foreign(e): return e.foreign or e.texts['neutral'], 1.0, 1.0, 1.0, 0.0 if e.foreign else 1.0
 
-EDITS = dict(wording=(_wording, 4), advice=(_advice, 2), both=(_both, 2), crossed=(_crossed, 2), part=(_part, 1), order=(_order, 1), boilerplate=(_boilerplate, 3), reject=(_reject, 3), accept=(_accept, 3),
+EDITS = dict(wording=(_wording, 4), advice=(_advice, 2), both=(_both, 2), crossed=(_crossed, 2), part=(_part, 1), order=(_order, 1), boilerplate=(_boilerplate, 3), reject=(_reject, 8), accept=(_accept, 8),
              praise=(_praise, 1), refuse_then=(_refuse_then, 1), scold=(_scold, 1), copy=(_copy, 1), repeat=(_repeat, 1), loop=(_loop, 1), local=(_local, 2), shuffled=(_shuffled, 2), dropped=(_dropped, 1), cut=(_cut, 1),
              empty=(_empty, 1), salad=(_salad, 1), foreign=(_foreign, 1)) # name: (function, weight)
 
@@ -591,7 +591,7 @@ def batch_order(
     batches = [idx[k:k+per_batch] for k in range(0, whole, per_batch)]; r.shuffle(batches)
     return [i for b in batches for i in b] + idx[whole:]
 
-# %% ../nbs/30_reward.ipynb #447cc145
+# %% ../nbs/30_reward.ipynb #0b591186
 _LABELLED = ('fairness', 'neutrality', 'quality', 'relevance') # what `training_examples` gives labels for
 
 def training_rows(data, config, tokenizer, epochs:list) -> list[dict]: # encoded and labelled, in the order of training
@@ -640,16 +640,20 @@ def train_reward(
                             callbacks=[EarlyStoppingCallback(config.patience)] if validate else None)
     trainer.objective = config.objective
     if config.weights == 'uncertainty': trainer.log_variance = torch.nn.Parameter(torch.zeros(len(config.dimensions)))
-    else: trainer.weights = config.weights
+    else: trainer.weights = config.weights or tuple(2.0 if d == 'fairness' else 1.0 for d in config.dimensions)
     trainer.callback_handler.callbacks = [c for c in trainer.callback_handler.callbacks if type(c).__name__ != 'PrinterCallback']
-    trainer.train(resume_from_checkpoint=any((folder/'.trainer').glob('checkpoint-*')) or None)
+    mark, same = folder/'.trainer/what.json', stable_hash((asdict(config), data, [tuple(e) for e in extra]))
+    old = any((folder/'.trainer').glob('checkpoint-*'))
+    if old and (not mark.is_file() or read_json(mark) != same): raise ConfigError(f'{folder} holds checkpoints of another training (other settings or data). Remove {folder}/.trainer, or choose another folder')
+    if args.save_strategy != 'no': mark.parent.mkdir(parents=True, exist_ok=True); write_json(mark, same)
+    trainer.train(resume_from_checkpoint=old or None)
     losses = [h['loss'] for h in trainer.state.log_history if 'loss' in h]
     model = trainer.model.merge_and_unload() if config.lora_r else trainer.model
     rm = RewardModel(model.eval(), tk, config.max_length, device=dev)
     scale = None
     if config.calibrate and valid:
         new = wording_examples(data['validation'], 'calibration', taxonomy)
-        scale = calibrate(rm, valid + new, config.objective != 'graded', np.r_[np.full(len(valid), 1/len(valid)), np.full(len(new), 1/max(1, len(new)))])
+        scale = calibrate(rm, valid + new, config.objective != 'graded', np.r_[np.full(len(valid), .9/len(valid)), np.full(len(new), .1/max(1, len(new)))])
     rm.save_pretrained(folder, config=asdict(config), data_hash=stable_hash(data['train']), calibration=scale)
     shutil.rmtree(folder/'.trainer', ignore_errors=True)
     seconds = time.perf_counter() - t0
@@ -662,6 +666,33 @@ def train_reward(
 def _finite(x):
     if isinstance(x, dict): return {k: _finite(v) for k, v in x.items()}
     return None if isinstance(x, float) and not math.isfinite(x) else x
+
+# %% ../nbs/30_reward.ipynb #3bc66e4a
+def add_train_reward_arguments(parser):
+    "Arguments of `debias-nb train-reward`."
+    d = RewardConfig()
+    parser.add_argument('--data', required=True, help='folder of a dataset, as debias-nb synth or a run leaves it')
+    parser.add_argument('--out', default='reward', help='folder of the model (default: reward)')
+    parser.add_argument('--encoder', default=d.encoder, help=f'tiny-deberta, or name or folder of an encoder (default: {d.encoder})')
+    parser.add_argument('--dimensions', default=','.join(d.dimensions), help=f"heads, with commas; relevance may be added (default: {','.join(d.dimensions)})")
+    parser.add_argument('--objective', default=d.objective, choices=('graded', 'pairwise', 'both'))
+    parser.add_argument('--examples', type=int, default=d.examples); parser.add_argument('--epochs', type=int, default=d.epochs); parser.add_argument('--batch-size', type=int, default=d.batch_size)
+    parser.add_argument('--lr', type=float, default=None, help=f'default: {d.lr:g} for tiny-deberta, 2e-5 for others, 2e-4 with LoRA')
+    parser.add_argument('--lora', type=int, default=0, help='rank of LoRA; 0: all weights (default: 0)')
+    parser.add_argument('--checkpoint-every', type=int, default=0, help='steps; the same command then continues an interrupted training')
+    parser.add_argument('--patience', type=int, default=0, help='stop after so many looks at the validation split without gain')
+    parser.add_argument('--device', default='auto'); parser.add_argument('--seed', type=int, default=0)
+
+def run_train_reward(args) -> int:
+    "Train on a dataset's folder and print the evaluation by split."
+    data = load_dataset(args.data)
+    lr = args.lr or (RewardConfig.lr if args.encoder == 'tiny-deberta' else 2e-4 if args.lora else 2e-5)
+    c = RewardConfig(encoder=args.encoder, dimensions=tuple(h.strip() for h in args.dimensions.split(',')), objective=args.objective, examples=args.examples, epochs=args.epochs, batch_size=args.batch_size,
+                     lr=lr, lora_r=args.lora, checkpoint_every=args.checkpoint_every, patience=args.patience, seed=args.seed)
+    train_reward(data, c, args.out, device=args.device)
+    table = evaluate_reward(RewardModel.from_pretrained(args.out, device=args.device), data); write_json(Path(args.out)/'evaluation.json', _finite(table.to_dict('index')))
+    print(table[[k for k in table if k in ('n', 'pairwise', 'invariance') or k.startswith(('auc', 'ece'))]].round(3).to_string()); print(f'model in {args.out}')
+    return 0
 
 # %% ../nbs/30_reward.ipynb #6d528901
 def as_text(
