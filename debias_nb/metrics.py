@@ -272,7 +272,7 @@ def paired_tests(
     for (m, k), p in adj.items(): out[m][k]['overall']['p_holm'] = p
     return out
 
-# %% ../nbs/64_metrics.ipynb #60fe8958
+# %% ../nbs/64_metrics.ipynb #c25b8fd6
 def calibration(
     predicted, truth, # 0..1 each: a predicted probability or score, and what is true (0/1, or a graded truth)
     bins:int=10, clusters=None, seed:int=0, resamples:int=200
@@ -291,7 +291,7 @@ def template_outliers(
 ) -> dict: # {template: estimate with 'rest' (mean of the others), 'p', 'p_holm', 'outlier' (bool)}, the farthest from the rest first
     "Templates whose items differ from all the others: often a fault of the template, not of the model."
     x, t = np.asarray(values, float), np.array([str(v) for v in templates]); _same_length(x, t); binary, out = set(np.unique(x)) <= {0., 1.}, {}
-    for name in dict.fromkeys(t):
+    for name in dict.fromkeys(t.tolist()):
         a, b = x[t == name], x[t != name]
         if not len(b): return {name: dict(wilson(a.sum(), len(a)) if binary else bootstrap_mean(a), rest=None, p=None, p_holm=None, outlier=False)}
         if binary: p = stats.fisher_exact([[a.sum(), len(a) - a.sum()], [b.sum(), len(b) - b.sum()]]).pvalue
