@@ -102,7 +102,7 @@ def third_person(
     else: v = first + 's'
     return f'{v} {rest}'.strip()
 
-# %% ../nbs/10_taxonomy.ipynb #82f0f308
+# %% ../nbs/10_taxonomy.ipynb #93940bba
 def _surname(s, i, j):
     "Is `s[i:j]` one capitalised word in mid-sentence, such as Man or Farmer in a name?"
     before = s[:i].rstrip(' "\'(*#-\u201c\u2018')
@@ -205,6 +205,10 @@ class Taxonomy:
     def support(self, s:Stereotype) -> str:
         "How the claim is supported: 'group', 'mention' or 'category'."
         return self.sources[s.source].support
+
+    def claims(self) -> pd.DataFrame:
+        "Every claim with its level: one row each."
+        return pd.DataFrame([dict(group=g.id, dimension=s.dimension, level=self.support(s), source=s.source, place=s.place) for g in self.groups for s in g.stereotypes], columns='group dimension level source place'.split())
 
     def summary(self) -> pd.DataFrame:
         "One row per category: counts of groups, references, aliases and claims by kind of support."
