@@ -7,7 +7,7 @@ __all__ = ['MEASURES', 'MODELS', 'CAPTIONS', 'BENCHMARKS', 'PARTS', 'ABOUT_PARTS
            'model_order', 'use_style', 'is_estimate', 'has_interval', 'number', 'interval', 'sample_size', 'show',
            'compare', 'before_after', 'forest_plot', 'training_curves', 'overoptimisation', 'heat_map',
            'calibration_plot', 'outlier_plot', 'planted_plot', 'pareto_front', 'pareto', 'make_figures', 'findings',
-           'duration', 'p_text', 'estimates', 'not_measured', 'paired_rows', 'settings', 'swapped_words',
+           'duration', 'p_text', 'in_sentence', 'estimates', 'not_measured', 'paired_rows', 'settings', 'swapped_words',
            'render_report']
 
 # %% ../nbs/66_report.ipynb #3d325fe2
@@ -29,7 +29,7 @@ from .benchmarks import BENCHMARKS as SOURCES
 from .core import DataError, read_json, to_plain, write_text
 from .metrics import wilson
 
-# %% ../nbs/66_report.ipynb #ee01b91c
+# %% ../nbs/66_report.ipynb #45ac4cb3
 @dataclass(frozen=True)
 class Measure:
     "How to read one number."
@@ -62,8 +62,8 @@ MEASURES = dict(
     mean_length=Measure('Length', None, False, 'Mean length of a response in words', 'cost'),
     unclear_rate=Measure('Unclear answers', 'lower', True, 'Share of responses in which the rule judge finds no stance', 'cost'),
     ccbbq_format_failed=Measure('CC-BBQ: format failures', 'lower', True, 'Share of answers outside the asked format', 'cost'), ccbbq_no_option=Measure('CC-BBQ: answers that are no option', 'lower', True, 'Share of answers that are none of the options', 'cost'),
-    sentiment_gap=Measure('Sentiment gap', 'lower', False, 'Largest difference of mean sentiment between groups'), regard_gap=Measure('Regard gap', 'lower', False, 'Largest difference of mean regard between groups'),
-    biased_gap=Measure('Gap in biased answers', 'lower', True, 'Largest difference between groups in the share of answers judged biased'), lms=Measure('LMS', 'higher'), ss=Measure('SS', 50.), icat=Measure('ICAT', 'higher'),
+    sentiment_gap=Measure('Sentiment gap', 'lower'), regard_gap=Measure('Regard gap', 'lower'),
+    biased_gap=Measure('Gap in biased answers', 'lower', True), lms=Measure('LMS', 'higher'), ss=Measure('SS', 50.), icat=Measure('ICAT', 'higher'),
     order_agreement=Measure('Same answer in every option order', 'higher', True), difference=Measure('Pro minus anti, points', 0.), mismatch=Measure('Answers that turn with the pronoun, %', 'lower'),
     right_abstention=Measure('Abstains where it should', 'higher', True), over_abstention=Measure('Abstains where it should not', 'lower', True, '', 'cost'),
     accuracy_amb=Measure('ambiguous: accuracy', 'higher', True), accuracy_dis=Measure('disambiguated: accuracy', 'higher', True),
@@ -95,7 +95,7 @@ def use_style() -> None:
         'axes.spines.right': False, 'axes.titlesize': 11, 'axes.titleweight': 'bold', 'axes.titlelocation': 'left', 'axes.labelsize': 10, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
         'legend.fontsize': 9, 'legend.frameon': False, 'grid.color': '#e6e6e6', 'lines.linewidth': 1.6, 'errorbar.capsize': 0, 'font.family': 'DejaVu Sans'})
 
-# %% ../nbs/66_report.ipynb #27212e88
+# %% ../nbs/66_report.ipynb #4f5fc527
 def is_estimate(x) -> bool:
     "Whether `x` is `{'value', 'n', 'low', 'high'}`, or at least has a numeric or undefined value."
     return isinstance(x, dict) and 'value' in x and (x['value'] is None or isinstance(x['value'], (int, float)))
@@ -120,7 +120,8 @@ def number(
 def interval(e:dict, m:Measure) -> str:
     "`[low, high]`, or nothing where there is none."
     if not has_interval(e): return ''
-    return f'[{number(e["low"], m.share, e["value"])}, {number(e["high"], m.share, e["value"])}]'.replace('\u00a0%', '')
+    like = e['value'] or max(abs(e['low']), abs(e['high']))
+    return f'[{number(e["low"], m.share, like)}, {number(e["high"], m.share, like)}]'.replace('\u00a0%', '')
 
 def sample_size(e:dict) -> str:
     "`n = 600`, or `n = 456 in 72 clusters` where several values share a template."
@@ -199,7 +200,7 @@ def before_after(
     for ax in list(axs.flat)[len(keys):]: ax.axis('off')
     return fig
 
-# %% ../nbs/66_report.ipynb #b3fd91a1
+# %% ../nbs/66_report.ipynb #8da332fa
 def forest_plot(
     metrics:dict, # as in metrics.json
     key:str='fairness', # the measure
@@ -222,11 +223,12 @@ def forest_plot(
         if i % 2: ax.axhspan(i - .5, i + .5, color='#f5f5f5', lw=0, zorder=0)
         for j, n in enumerate(names):
             if e := get(n, p): _point(ax, e, i - .25*(len(names) > 1) + j*step, n)
-        ax.annotate(_ns([e for n in names if (e := get(n, p))]), (1.01, i), xycoords=('axes fraction', 'data'), va='center', fontsize=8, color='#555')
+        ax.annotate(_ns([e for n in names if (e := get(n, p))]).replace(' clusters', ''), (1.01, i), xycoords=('axes fraction', 'data'), va='center', fontsize=8, color='#555')
     if isinstance(m.better, float): ax.axvline(m.better, color='#999', lw=1, ls=':')
     if m.share: ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:.0f} %')
     ax.set_yticks(range(len(parts)), parts); ax.set_ylim(len(parts) - .45, -.55); ax.grid(axis='y', visible=False)
-    ax.set_xlabel(', '.join(filter(None, [f'{m.label}, 95 % interval', m.direction]))); _legend(fig, names)
+    many = any(e.get('n_values', e['n']) != e['n'] for n in names for p in parts if (e := get(n, p)) and e.get('n') is not None)
+    ax.set_xlabel(', '.join(filter(None, [f'{m.label}, 95 % interval', m.direction, 'n in clusters' if many else ''])), fontsize=9); _legend(fig, names)
     return fig
 
 # %% ../nbs/66_report.ipynb #dd99bea5
@@ -266,7 +268,7 @@ def training_curves(
     axs[-1][0].set_xlabel('step' + (f' ({"; ".join(filter(None, [note, n]))})' if note or n else ''), fontsize=9)
     return fig
 
-# %% ../nbs/66_report.ipynb #ce817da0
+# %% ../nbs/66_report.ipynb #ae0231dd
 def overoptimisation(
     log:list[dict], # as in `training_curves`, with 'kl'
     judge_n:int|None=None, # answers per judged point
@@ -294,15 +296,15 @@ def overoptimisation(
 def heat_map(
     metrics:dict, # details under metrics['details']['attributes'][model] as {group: {attribute: estimate}}
     model:str='base', other:str|None=None, # a second model beside it, e.g. the best trained one
-    top:int=24 # at most so many groups, those with the highest mean in `model`
+    top:int=16 # at most so many groups, those with the highest mean in `model`
 ) -> plt.Figure:
     "Groups by attributes: share of answers that are biased, with n in each cell. Cells whose interval is wider than 50 points are hatched."
     have = (metrics.get('details') or {}).get('attributes') or {}; names = [n for n in (model, other) if n and have.get(n)]
     if not names: raise DataError(f'hold no groups by attributes for {model!r}', field='details.attributes', remedy='See diagnosis.run_details')
     mean = lambda g: np.mean([e['value'] for e in have[names[0]][g].values() if e['value'] is not None] or [0.])
     groups = sorted(have[names[0]], key=lambda g: -mean(g))[:top]; groups.sort(key=lambda g: (g.split('/')[0], -mean(g))); attrs = sorted({a for n in names for g in groups for a in have[n].get(g, {})})
-    fig, axs = plt.subplots(1, len(names), figsize=(2 + .52*len(attrs)*len(names), 1.3 + .29*len(groups)), squeeze=False, sharey=True, layout='constrained')
-    for ax, n in zip(axs[0], names):
+    fig, axs = plt.subplots(len(names), 1, figsize=(3 + .44*len(attrs), 1.1 + (.5 + .29*len(groups))*len(names)), squeeze=False, sharex=True, layout='constrained')
+    for ax, n in zip(axs[:, 0], names):
         v = np.full((len(groups), len(attrs)), np.nan)
         for i, g in enumerate(groups):
             for j, a in enumerate(attrs):
@@ -314,7 +316,7 @@ def heat_map(
         im = ax.imshow(v, cmap='cividis', vmin=0, vmax=1, aspect='auto'); ax.set_xticks(range(len(attrs)), attrs, rotation=45, ha='right', fontsize=8); ax.set_yticks(range(len(groups)), groups, fontsize=8); ax.grid(visible=False)
         ax.set_title(model_style(n)[0]); ax.set_facecolor('#f2f2f2')
         for s in ax.spines.values(): s.set_visible(False)
-    fig.colorbar(im, ax=axs[0][-1], shrink=.6, format=lambda x, _: f'{100*x:.0f} %', label='biased answers')
+    fig.colorbar(im, ax=axs[:, 0].tolist(), shrink=.6/len(names), aspect=14, format=lambda x, _: f'{100*x:.0f} %', label='biased answers')
     return fig
 
 def calibration_plot(
@@ -445,7 +447,7 @@ def make_figures(
         out[name] = folder/f'{name}.png'; fig.savefig(out[name]); plt.close(fig)
     return out
 
-# %% ../nbs/66_report.ipynb #1d367351
+# %% ../nbs/66_report.ipynb #4eadeb59
 BENCHMARKS = dict(bbq='BBQ', cbbq='CBBQ', ccbbq='CC-BBQ', crows_pairs='CrowS-Pairs', stereoset='StereoSet', winobias='WinoBias', winogender='Winogender', bold='BOLD', cold='COLD')
 
 def _change(a, b, m):
@@ -479,9 +481,9 @@ def findings(
         elif r == 'better' and j: add('real', label(n), 'The fairness reward rose, but the independent judge does not see it: suspect reward hacking', 'bad')
         still = []
         for k in ('perplexity', 'facts_accuracy', 'ccbbq_disambig_accuracy', 'distinct_2', 'refusal_rate', 'mean_length'):
-            if verdict(n, k) == 'not distinguishable' and k != 'perplexity': still.append(measure(k).label.lower())
+            if verdict(n, k) == 'not distinguishable' and k != 'perplexity': still.append(in_sentence(measure(k).label))
             elif verdict(n, k): change('cost', n, k)
-        if still: add('cost', label(n), f'No distinguishable change in {", ".join(still)}')
+        if still: add('cost', label(n), f'No distinguishable change in {"; ".join(still)}')
         _paired(metrics, n, add)
         _outside(metrics, base, n, add)
     skipped = [BENCHMARKS.get(b, b) for b, m in (metrics.get('benchmarks') or {}).items() if isinstance(m, dict) and 'skipped' in m]
@@ -495,7 +497,7 @@ def findings(
     if (t := sum(s.get('seconds') or 0 for s in stages)): add('cost', 'The run', f'{duration(t)} and at most {max(s.get("peak_rss_mb") or 0 for s in stages)/1024:.1f} GiB of memory')
     return dict(lead=_lead(names, base, get, verdict, label), **out)
 
-# %% ../nbs/66_report.ipynb #c2612c82
+# %% ../nbs/66_report.ipynb #ef1f370b
 def duration(seconds:float) -> str:
     "Seconds for people."
     return f'{seconds:.0f} seconds' if seconds < 90 else f'{seconds/60:.1f} minutes' if seconds < 5400 else f'{seconds/3600:.1f} hours'
@@ -508,15 +510,19 @@ def _lead(names, base, get, verdict, label):
     good = [n for n in names if v[n] == 'better']; text = lambda n: f'{number(get(base, "fairness")["value"], m.share)} to {number(get(n, "fairness")["value"], m.share)}'
     if good:
         best = max(good, key=lambda n: get(n, 'fairness')['value'])
-        costly = [measure(k).label.lower() for k in ('perplexity', 'distinct_2', 'refusal_rate', 'ccbbq_disambig_accuracy') if verdict(best, k) == 'worse']
+        costly = [in_sentence(measure(k).label) for k in ('perplexity', 'facts_accuracy', 'distinct_2', 'refusal_rate', 'ccbbq_disambig_accuracy') if verdict(best, k) == 'worse']
         return f'{label(best)} raised the share of unbiased responses from {text(best)}, with 95 % intervals that do not overlap' + (f', at a price: worse {" and ".join(costly)}.' if costly else '.')
     if (bad := [n for n in names if v[n] == 'worse']): return f'{label(bad[0])} made it worse: unbiased responses went from {text(bad[0])}.'
     return 'No trained model can be told apart from the base in fairness with the responses that were sampled.'
 
-# %% ../nbs/66_report.ipynb #f718e9c9
+# %% ../nbs/66_report.ipynb #1e0f30c0
 def p_text(p:float|None) -> str:
     "`p < 0.001`, `p = 0.03`."
     return 'no p' if p is None else 'p < 0.001' if p < .001 else f'p = {p:.3f}' if p < .1 else f'p = {p:.2f}'
+
+def in_sentence(label:str) -> str:
+    "A label inside a sentence: 'Refusals' -> 'refusals', but 'CC-BBQ' stays."
+    return label if label[1:2].isupper() else label[:1].lower() + label[1:]
 
 def _paired(metrics, name, add):
     "The paired test of fairness, and in how many categories it holds."
@@ -527,7 +533,7 @@ def _paired(metrics, name, add):
     if not sure and o.get('detectable') is not None: text += f"; a change of {100*o['detectable']:.1f} points or more would have been found in four of five such studies"
     cats = t['categories']; held = [c for c, r in cats.items() if r['p_holm'] is not None and r['p_holm'] <= .05 and (r['difference']['value'] > 0) == up]
     if sure and cats: text += f"; it holds in {len(held)} of {len(cats)} categories by itself" + (f" (not shown: {', '.join(c for c in cats if c not in held)})" if len(held) < len(cats) else '')
-    add('real', model_style(name)[0], text, 'flat' if not sure else 'good' if up == (m.better == 'higher') else 'bad', None, '' if d['low'] is None else f"[{number(100*d['low'], like=10.)}, {number(100*d['high'], like=10.)}] points")
+    add('real', model_style(name)[0], text, 'flat' if not sure else 'good' if up == (m.better == 'higher') else 'bad', None, '' if d['low'] is None else f"[{number(100*d['low'], like=100.)}, {number(100*d['high'], like=100.)}] points")
 
 def _outside(metrics, base, name, add):
     "What benchmarks say that nobody trained on."
@@ -570,7 +576,7 @@ def not_measured(metrics:dict) -> list[tuple[str, str]]:
         if lack: out.append((measure(k).label if k in MEASURES else k.replace('_', ' '), 'not in metrics.json' if len(lack) == len(models) else f'not taken for {", ".join(lack)}'))
     return out
 
-# %% ../nbs/66_report.ipynb #eea74a15
+# %% ../nbs/66_report.ipynb #80822d9d
 PARTS = dict(by_split=Measure('Fairness', 'higher', True), by_group=Measure('Biased answers', 'lower', True)) # what the numbers under a key are, where they carry no name of their own
 
 def paired_rows(
@@ -583,11 +589,11 @@ def paired_rows(
             m = measure(k); scale = 100 if m.share else 1; unit = ' points' if m.share else ''
             for cat, r in {'all': t['overall'], **t['categories']}.items():
                 d, p = r['difference'], r.get('p_holm'); sure = p is not None and p <= .05; better = None if m.better is None else (r['after'] > r['before']) == (m.better == 'higher') if m.better in ('higher', 'lower') else abs(r['after'] - m.better) < abs(r['before'] - m.better)
-                sign = lambda v, scale=scale, m=m: ('+' if v > 0 else '') + number(scale*v, like=10. if m.share else None); cell = lambda text, v: dict(text=text, value='' if v is None else v)
+                sign = lambda v, scale=scale, m=m: ('+' if v > 0 else '') + number(scale*v, like=100. if m.share else None); cell = lambda text, v: dict(text=text, value='' if v is None else v)
                 out.append(dict(model=model_style(model)[0], measure=m.label, category=cat, tone='flat' if not sure or better is None else 'good' if better else 'bad', chip='not shown' if not sure else 'changed' if better is None else 'better' if better else 'worse',
                     change=cell(f"{number(r['before'], m.share)} \u2192 {number(r['after'], m.share)}", r['after'] - r['before']), difference=cell(f"{sign(d['value'])}{unit}" + ('' if d['low'] is None else f" [{sign(d['low'])}, {sign(d['high'])}]"), d['value']),
                     p=cell(p_text(r['p']), r['p']), p_holm=cell(p_text(p), p), effect=cell(f"{r['effect_kind']} = {number(r['effect'], like=1.)}" if r['effect'] is not None else 'none', r['effect']),
-                    turned=cell(f"{r['gained']} / {r['lost']}" if 'gained' in r else '', r.get('gained')), detectable=cell('' if r.get('detectable') is None else number(scale*r['detectable'], like=10. if m.share else None) + unit, r.get('detectable')),
+                    turned=cell(f"{r['gained']} / {r['lost']}" if 'gained' in r else '', r.get('gained')), detectable=cell('' if r.get('detectable') is None else number(scale*r['detectable'], like=100. if m.share else None) + unit, r.get('detectable')),
                     n=cell(f"{r['n']:,} in {r.get('n_clusters', r['n']):,}", r['n'])))
     return out
 
@@ -662,7 +668,7 @@ BIBTEX = """@misc{deng2025multireward,
   primaryClass  = {cs.CL}
 }"""
 
-# %% ../nbs/66_report.ipynb #d2e3215c
+# %% ../nbs/66_report.ipynb #83627cd2
 _CSS = """
 :root{--ink:#1d1f23;--soft:#5b616b;--line:#dfe3e8;--wash:#f6f7f9;--good:#00664b;--goodbg:#e3f4ee;--bad:#9c3b00;--badbg:#fdeee4;--link:#005a8c}
 *{box-sizing:border-box}html{color-scheme:light;-webkit-text-size-adjust:100%}
@@ -676,7 +682,7 @@ a{color:var(--link)}code,pre{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Con
 .card ul{list-style:none;margin:0;padding:0}.card li{padding:5px 0 5px 22px;position:relative;font-size:.93rem;line-height:1.42}
 .card li.h{padding:8px 0 0;font-weight:650;font-size:.86rem;color:var(--soft)}.card li.h:first-child{padding-top:0}.card .d{display:block;color:var(--soft);font-size:.78rem;font-variant-numeric:tabular-nums}.card li:before{position:absolute;left:0;font-weight:700}.card li.good:before{content:"\\25B2";color:var(--good)}.card li.bad:before{content:"\\25BC";color:var(--bad)}.card li.flat:before{content:"\\2022";color:var(--soft)}
 nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:4px 18px;padding:0;margin:14px 0 0;font-size:.92rem}
-.tight td,.tight th{white-space:nowrap;min-width:0!important;font-variant-numeric:tabular-nums}.wrap{overflow-x:auto;border:1px solid var(--line);border-radius:10px;margin:8px 0 4px}table{border-collapse:separate;border-spacing:0;width:100%;font-size:.9rem}th,td{padding:7px 12px;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
+.tight .measure{white-space:normal;min-width:9rem!important}.tight{font-size:.84rem}.tight td,.tight th{white-space:nowrap;min-width:0!important;padding:6px 7px;font-variant-numeric:tabular-nums}.wrap{overflow-x:auto;border:1px solid var(--line);border-radius:10px;margin:8px 0 4px}table{border-collapse:separate;border-spacing:0;width:100%;font-size:.9rem}th,td{padding:7px 12px;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 tr:last-child td,tr:last-child th{border-bottom:0}thead th{background:var(--wash);white-space:nowrap}tbody th{background:#fff;font-weight:600;min-width:9.5rem}th button{all:unset;cursor:pointer;font-weight:650}th button:focus-visible{outline:2px solid var(--link);outline-offset:3px}
 th button:after{content:" \\2195";color:#9aa1ab;font-weight:400}th[aria-sort=ascending] button:after{content:" \\2191";color:var(--ink)}th[aria-sort=descending] button:after{content:" \\2193";color:var(--ink)}
 td .v{font-variant-numeric:tabular-nums;font-weight:600;white-space:nowrap}td .ci,td .n{display:block;color:var(--soft);font-size:.8rem;white-space:nowrap;font-variant-numeric:tabular-nums}th .dir{display:block;font-weight:400;color:var(--soft);font-size:.8rem}
@@ -686,7 +692,7 @@ td .v{font-variant-numeric:tabular-nums;font-weight:600;white-space:nowrap}td .c
 .sample .a>div{padding:10px 14px;border-top:1px solid var(--line);font-size:.93rem;overflow-wrap:anywhere}.sample .a>div+div{border-left:1px solid var(--line)}.sample b{display:block;font-size:.8rem;color:var(--soft);margin-bottom:2px}.sample .t{white-space:pre-wrap;display:block;margin-bottom:4px}
 .sample .swap{border-top:1px solid var(--line)}mark{background:#fff0b8;color:inherit;border-radius:3px;padding:0 1px}details{margin:8px 0}summary{cursor:pointer}footer{color:var(--soft);font-size:.85rem;padding-top:30px;padding-bottom:40px}
 @media(max-width:640px){main,header,footer,nav{padding-left:14px;padding-right:14px}.lead{font-size:1.25rem}th,td{padding:6px 9px}tbody th{min-width:7.5rem;max-width:10rem}.sample .a{grid-template-columns:1fr}.sample .a>div+div{border-left:0}
-.fig.wide{overflow-x:auto}figure{max-width:100%!important}.fig.wide img{max-width:none;width:560px}tbody th[scope],thead th:first-child{position:sticky;left:0;z-index:1;box-shadow:1px 0 0 var(--line)}td .chip{display:block;width:max-content;margin-top:2px}tbody td[data-v]{min-width:9rem}.ci span{display:block}}
+.fig.wide{overflow-x:auto}figure{max-width:100%!important}.fig.wide img{max-width:none;width:560px}.fig.wider img{width:900px}tbody th[scope],thead th:first-child{position:sticky;left:0;z-index:1;box-shadow:1px 0 0 var(--line)}td .chip{display:block;width:max-content;margin-top:2px}tbody td[data-v]{min-width:9rem}.ci span{display:block}}
 @media print{nav,th button:after{display:none}.wrap{overflow:visible}.card,.sample,figure,tr{break-inside:avoid}}
 """
 
@@ -698,7 +704,7 @@ document.querySelectorAll('th button').forEach(b=>b.addEventListener('click',()=
  [...body.rows].sort((a,b)=>{const x=key(a),y=key(b);if(x===null||y===null)return (x===null)-(y===null);return (x<y?-1:x>y?1:0)*(up?1:-1)}).forEach(r=>body.append(r))}));
 """
 
-# %% ../nbs/66_report.ipynb #32ad6ed3
+# %% ../nbs/66_report.ipynb #93053503
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{ title }}</title><style>{{ css|safe }}</style></head><body>
 <header><h1>{{ title }}</h1>{% if note %}<p class="note"><strong>{{ note }}</strong></p>{% endif %}<p class="lead">{{ found.lead }}</p>
@@ -708,16 +714,17 @@ _PAGE = """<!doctype html>
 <p class="warn"><strong>Content warning.</strong> This page quotes the output of language models, which can contain stereotypes about groups of people. They are shown because they are measured, and none is endorsed.</p></header>
 <nav aria-label="Sections"><ul>{% for id, name in sections %}<li><a href="#{{ id }}">{{ name }}</a></li>{% endfor %}</ul></nav>
 <main>
-{% if figures %}<h2 id="figures">Figures</h2><div class="figs">{% for f in figures %}<figure{% if f.width %} style="max-width:min(100%,{{ f.width }}px)"{% endif %}><div class="fig{{ ' wide' if f.width and f.width > 560 }}"><img alt="{{ f.caption }}" src="{{ f.data }}"{% if f.width %} width="{{ f.width }}"{% endif %}></div><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}</div>{% endif %}
+{% macro ptable(rows) %}<div class="wrap"><table class="tight"><thead><tr>{% for h in ('Model', 'Measure', 'Category', 'Change', 'Difference', 'Verdict', 'p, Holm', 'Turned', 'Detectable') %}<th><button type="button">{{ h }}</button></th>{% endfor %}</tr></thead><tbody>
+{% for r in rows %}<tr><th scope="row">{{ r.model }}</th><td class="measure">{{ r.measure }}</td><td>{{ r.category }}</td><td data-v="{{ r.change.value }}">{{ r.change.text }}<span class="ci">n&nbsp;=&nbsp;{{ r.n.text }}</span></td><td data-v="{{ r.difference.value }}">{{ r.difference.text }}<span class="ci">{{ r.effect.text }}</span></td><td><span class="chip {{ r.tone }}">{{ r.chip }}</span></td><td data-v="{{ r.p_holm.value }}">{{ r.p_holm.text }}<span class="ci">alone {{ r.p.text }}</span></td><td data-v="{{ r.turned.value }}">{{ r.turned.text }}</td><td data-v="{{ r.detectable.value }}">{{ r.detectable.text }}</td></tr>{% endfor %}
+</tbody></table></div>{% endmacro %}
+{% if figures %}<h2 id="figures">Figures</h2><div class="figs">{% for f in figures %}<figure{% if f.width %} style="max-width:min(100%,{{ f.width }}px)"{% endif %}><div class="fig{{ ' wide' if f.width and f.width > 560 }}{{ ' wider' if f.width and f.width > 900 }}"><img alt="{{ f.caption }}" src="{{ f.data }}"{% if f.width %} width="{{ f.width }}"{% endif %}></div><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}</div>{% endif %}
 <h2 id="tables">Tables</h2><p class="soft">Value, 95&nbsp;% interval and n. Verdicts compare with {{ base_label }}: two intervals that overlap are “not distinguishable”. Click a heading to sort. Every row comes from: {{ source }}</p>
 {% for title, note, rows in tables %}<h3>{{ title }}</h3><p class="soft">{{ note }}</p>
 {% set big = rows|length > 14 %}{% if big %}<details><summary>{{ rows|length }} rows</summary>{% endif %}<div class="wrap"><table><thead><tr><th><button type="button">Measure</button></th>{% for n in names %}<th><button type="button">{{ n }}</button></th>{% endfor %}</tr></thead><tbody>
 {% for r in rows %}<tr><th scope="row"{% if r.about %} title="{{ r.about }}"{% endif %}>{{ r.label }}<span class="dir">{{ r.direction }}{% if r.role == 'reward' %}{{ ', ' if r.direction }}optimised{% endif %}</span></th>{% for c in r.cells %}<td data-v="{{ '' if c.value is none else c.value }}">{% if c.text %}<span class="v">{{ c.text }}</span>{% if c.verdict %} <span class="chip {{ c.tone }}">{{ c.verdict }}</span>{% endif %}<span class="ci">{{ c.interval }}{% if c.n %} <span>{{ c.n }}</span>{% endif %}</span>{% else %}<span class="soft">not taken</span>{% endif %}</td>{% endfor %}</tr>{% endfor %}
 </tbody></table></div>{% if big %}</details>{% endif %}{% endfor %}
-{% if paired %}<h2 id="paired">Paired tests</h2><p class="soft">The same prompts, before and after. p: sign-flip permutation of whole templates; Holm: over the categories of a measure, and for “all” over all models and measures. “Better” and “worse” here mean p &le; 0.05 after Holm; “not shown” is not “no change”: <em>detectable</em> says which difference would have been found with a chance of 80&nbsp;%. Turned: answers that became unbiased (or right) / that ceased to be. Effect: Cohen’s h for shares, d else.</p>
-<div class="wrap"><table class="tight"><thead><tr>{% for h in ('Model', 'Measure', 'Category', 'Change', 'Difference, 95 % interval', 'p', 'p, Holm', 'Verdict', 'Effect', 'Turned', 'Detectable', 'n in clusters') %}<th><button type="button">{{ h }}</button></th>{% endfor %}</tr></thead><tbody>
-{% for r in paired %}<tr><th scope="row">{{ r.model }}</th><td>{{ r.measure }}</td><td>{{ r.category }}</td>{% for k in ('change', 'difference', 'p', 'p_holm') %}<td data-v="{{ r[k].value }}">{{ r[k].text }}</td>{% endfor %}<td><span class="chip {{ r.tone }}">{{ r.chip }}</span></td>{% for k in ('effect', 'turned', 'detectable', 'n') %}<td data-v="{{ r[k].value }}">{{ r[k].text }}</td>{% endfor %}</tr>{% endfor %}
-</tbody></table></div>{% endif %}
+{% if paired %}<h2 id="paired">Paired tests</h2><p class="soft">The same prompts, before and after. p: sign-flip permutation of whole templates; Holm: over the categories of a measure, and for “all” over all models and measures. “Better” and “worse” here mean p &le; 0.05 after Holm; “not shown” is not “no change”: <em>detectable</em> says which difference would have been found with a chance of 80&nbsp;%. Turned: answers that became unbiased (or right) / that ceased to be. h, d: Cohen’s effect sizes of shares and of means. n counts answers in clusters.</p>
+{{ ptable(paired|selectattr('category', 'equalto', 'all')|list) }}<details><summary>{{ paired|rejectattr('category', 'equalto', 'all')|list|length }} rows by category</summary>{{ ptable(paired|rejectattr('category', 'equalto', 'all')|list) }}</details>{% endif %}
 <h2 id="missing">Not measured</h2>{% if missing %}<div class="wrap"><table><thead><tr><th>What</th><th>Why</th></tr></thead><tbody>{% for a, b in missing %}<tr><td>{{ a }}</td><td>{{ b }}</td></tr>{% endfor %}</tbody></table></div>{% else %}<p>Everything that this report knows was measured.</p>{% endif %}
 {% macro words(ps) %}{% for t, d in ps %}{% if d %}<mark>{{ t }}</mark>{% else %}{{ t }}{% endif %}{% endfor %}{% endmacro %}{% macro said(xs) %}<div class="a">{% for x in xs %}<div><b>{{ x.model }}</b><span class="t">{{ x.text }}</span>{% if x.label %}<span class="chip {{ x.tone }}">{{ x.label }}</span>{% endif %}</div>{% endfor %}</div>{% endmacro %}
 {% macro sample(s) %}<div class="sample"><div class="q">{% if s.tags %}{% for t in s.tags %}<span class="chip">{{ t }}</span> {% endfor %}<br>{% endif %}{{ words(s.prompt) }}</div>{{ said(s.answers) }}{% if s.swap %}<div class="q swap">{% if s.swap.tags %}<span class="chip">same question, other group</span> {% for t in s.swap.tags %}<span class="chip">{{ t }}</span> {% endfor %}<br>{% endif %}{{ words(s.swap.prompt) }}</div>{{ said(s.swap.answers) }}{% endif %}</div>{% endmacro %}
