@@ -113,7 +113,7 @@ def side_by_side(
     for i in range(0, len(base), max(1, len(base)//n)): out.append(dict(prompt=base[i]['prompt'], group=base[i]['group'], category=base[i]['category'], **{m: rs[i]['response'] for m, rs in said.items()}, **{f'{m}_label': rs[i]['label'] for m, rs in said.items()}))
     return out
 
-# %% ../nbs/68_diagnosis.ipynb #cd02c955
+# %% ../nbs/68_diagnosis.ipynb #5e78a804
 def remake_report(
     run:str|Path, # a finished run's folder
     out:str|Path|None=None, # where report.html and figures/ go; default the run's folder
@@ -124,7 +124,8 @@ def remake_report(
     if not (run/'metrics.json').is_file(): raise DataError('is no finished run (no metrics.json)', file=run, remedy='Pass the --out folder of debias-nb run')
     m = read_json(run/'metrics.json'); m |= {k: v for k, v in run_details(run, reward=reward).items()}; config = read_json(run/'config.json') if (run/'config.json').is_file() else {}
     log = read_json(run/'policy/grpo/training_log.json') if (run/'policy/grpo/training_log.json').is_file() else None
-    figures = make_figures(m, log, out/'figures'); name = title or ' '.join(filter(None, ['debias_nb:', f"preset {config.get('preset')}," if config.get('preset') else '', f"seed {config.get('seed')}" if 'seed' in config else '']))
+    judged = sum(1 for _ in read_jsonl(run/'dataset/validation.jsonl')) if (run/'dataset/validation.jsonl').is_file() else 0 # the pipeline's judge reads one answer to each of at most 64 prompts of this split
+    figures = make_figures(m, log, out/'figures', min(64, judged) or None); name = title or ' '.join(filter(None, ['debias_nb:', f"preset {config.get('preset')}," if config.get('preset') else '', f"seed {config.get('seed')}" if 'seed' in config else '']))
     render_report(m, figures, side_by_side(run), config, read_json(run/'environment.json') if (run/'environment.json').is_file() else {}, out/'report.html', title=name); return out/'report.html'
 
 def add_report_arguments(parser:argparse.ArgumentParser) -> None:
