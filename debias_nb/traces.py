@@ -6,9 +6,10 @@
 __all__ = ['FLAWS', 'PROBLEMS', 'ABSTENTIONS_PAPER', 'ABSTENTIONS', 'RULES', 'TEACHER_PROMPT', 'STUDENT_PROMPT', 'Task',
            'world_task', 'world_tasks', 'load_squad', 'social_content', 'agnostic_tasks', 'Trace', 'write_trace',
            'make_traces', 'assert_agnostic', 'Parsed', 'parse_response', 'normalise_answer', 'is_abstention',
-           'squad_f1', 'is_right', 'teacher_messages', 'student_prompt', 'teach', 'FilterReport', 'filter_traces']
+           'squad_f1', 'is_right', 'teacher_messages', 'student_prompt', 'teach', 'FilterReport', 'filter_traces',
+           'read_traces', 'add_traces_arguments', 'run_traces']
 
-# %% ../nbs/50_traces.ipynb #0e7e9a52
+# %% ../nbs/50_traces.ipynb #2d29c23a
 import html
 import os
 import re
@@ -17,8 +18,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from .core import ConfigError, DataError, check_row, read_json, rng, stable_hash
-from .taxonomy import Taxonomy
+from .core import ConfigError, DataError, check_row, read_json, read_jsonl, rng, stable_hash, write_json, write_jsonl
+from .taxonomy import Taxonomy, load_taxonomy
 from .world import NOT_KNOWN, ReadingItem, general_item, reading_prompt, social_words
 
 # %% ../nbs/50_traces.ipynb #d731da47
@@ -358,3 +359,33 @@ def filter_traces(
     if limit is not None and limit < len(kept):
         keep = set(rng(seed, 'limit').sample(range(len(kept)), limit)); kept = note(f'at most {limit}', [t for i, t in enumerate(kept) if i in keep], len(kept))
     return kept, FilterReport(steps, rules, lengths, rule or 'containment', unit)
+
+# %% ../nbs/50_traces.ipynb #e667f33a
+def read_traces(path:str|Path) -> list[Trace]:
+    "Traces from JSON Lines; only prompt, reasoning, answer and gold must be there."
+    known = Trace.__dataclass_fields__; need = {k: str for k in ('prompt', 'reasoning', 'answer', 'gold')}
+    return [Trace(**{k: tuple(v) if k == 'answers' else v for k, v in r.items() if k in known}) for r in read_jsonl(path, need)]
+
+def add_traces_arguments(parser) -> None:
+    "Options of `debias-nb traces`."
+    parser.add_argument('--squad', default=None, help='SQuAD v2: JSON file, folder or hub name (default: $DEBIAS_NB_DATA/SQuAD2)'); parser.add_argument('--n', type=int, default=100, help='questions asked (default: 100)')
+    parser.add_argument('--model', required=True, help="the teacher: its name at the endpoint, or with --local a folder or hub name"); parser.add_argument('--base-url', default=None, help='OpenAI-compatible endpoint, such as http://localhost:8000/v1')
+    parser.add_argument('--local', action='store_true', help='load the teacher in this process'); parser.add_argument('--rule', default='containment', choices=list(RULES)); parser.add_argument('--format-ok', action='store_true', help='keep only clean format')
+    parser.add_argument('--max-tokens', type=int, default=1024); parser.add_argument('--temperature', type=float, default=0.6); parser.add_argument('--budget', type=int, default=None, help='tokens that may be spent')
+    parser.add_argument('--out', default='traces.jsonl'); parser.add_argument('--seed', type=int, default=0)
+
+def run_traces(
+    args, teacher=None # a `Chat` instead of the one the options describe
+) -> int: # 0
+    "Make traces from SQuAD with a language model."
+    from debias_nb.llm import Budget, ChatClient, LocalChat, Sampling
+    tasks, dropped = agnostic_tasks(load_squad(args.squad), load_taxonomy())
+    tasks = rng(args.seed, 'traces').sample(tasks, min(args.n, len(tasks)))
+    if teacher is None:
+        kw = dict(sampling=Sampling(args.max_tokens, args.temperature, seed=args.seed), journal=f'{args.out}.replies', budget=Budget(tokens=args.budget))
+        teacher = LocalChat(args.model, **kw) if args.local else ChatClient(args.model, args.base_url, **kw)
+    got, seen = teach(teacher, tasks); clean = [t for t in got if not social_content(t.completion(), load_taxonomy())] # a teacher may bring in what the passage did not
+    kept, report = filter_traces(clean, args.rule, format_ok=args.format_ok)
+    write_jsonl(args.out, kept); write_json(f'{args.out}.report.json', dict(asked=len(tasks), replies=dict(seen), readable=len(got), with_social_content=len(got) - len(clean), steps=report.steps, rules=report.rules, teacher=teacher.model, tasks_dropped=dict(dropped.most_common(20))))
+    print(f"{len(tasks)} questions, {len(got)} readable replies ({', '.join(f'{k} {v}' for k, v in seen.items())}), {len(got) - len(clean)} with social content, {len(kept)} traces kept in {args.out}")
+    return 0
