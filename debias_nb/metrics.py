@@ -215,7 +215,7 @@ def detectable_difference(
     mean = sums.sum()/counts.sum(); se = math.sqrt(k/(k - 1)*((sums - mean*counts)**2).sum())/counts.sum() # of a ratio of sums over clusters
     return float((stats.norm.ppf(1 - alpha/2) + stats.norm.ppf(power))*se) if se > 0 else None
 
-# %% ../nbs/64_metrics.ipynb #86fbbe09
+# %% ../nbs/64_metrics.ipynb #41dcf03b
 def compare(
     before, after, # a number per item (0/1 for shares), same items in the same order
     categories, # a category per item
@@ -227,7 +227,7 @@ def compare(
     cl = np.arange(len(a)) if clusters is None else np.array([str(c) for c in clusters]); binary = set(np.unique(np.r_[a, b])) <= {0., 1.}
     def one(m):
         x, y, c = a[m], b[m], list(cl[m]); d = bootstrap_mean(y - x, c, seed, resamples=resamples)
-        out = dict(before=float(x.mean()), after=float(y.mean()), difference=d, p=permutation_test(x, y, c, seed)['p'], effect=cohens_h(x.mean(), y.mean()) if binary else cohens_d(x, y),
+        out = dict(before=float(x.mean()), after=float(y.mean()), difference=d, p=permutation_test(x, y, c, seed, 10*resamples)['p'], effect=cohens_h(x.mean(), y.mean()) if binary else cohens_d(x, y),
                    effect_kind='h' if binary else 'd', detectable=detectable_difference(y - x, c), n=int(m.sum()), n_clusters=len(set(c)))
         if binary: t = mcnemar(x > .5, y > .5); out |= dict(gained=t['gained'], lost=t['lost'], p_mcnemar=t['p'])
         return out
