@@ -91,7 +91,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--tasks', default=','.join(TASKS)); p.add_argument('--items', type=int, default=240, help='about how many items of each task'); p.add_argument('--growth', default='', help='further item counts for BBQ, e.g. 120,480,960 (ours only)')
     p.add_argument('--shape', default='m135', choices=SHAPES); p.add_argument('--model', help='a folder or hub id instead of a shape'); p.add_argument('--dtype', default='float32'); p.add_argument('--device', default='cpu')
-    p.add_argument('--budget', type=int, default=4096, help='tokens in one forward pass, both engines'); p.add_argument('--row-width', type=int, default=512); p.add_argument('--threads', type=int, default=1); p.add_argument('--out')
+    p.add_argument('--budget', type=int, default=4096, help='tokens in one forward pass, both engines'); p.add_argument('--row-width', type=int, help='nodes in one row of the tree (default: what the scorer chooses for the device)'); p.add_argument('--threads', type=int, default=1); p.add_argument('--out')
     for x in ('task', 'engine', 'tokenizer', 'scores'): p.add_argument(f'--{x}', help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.engine: return child(a)
@@ -107,7 +107,7 @@ def main():
         a.tokenizer = f'{d}/tok'; make_tokenizer(a.tokenizer, SHAPES[a.shape]['vocab_size'])
         def one(task, engine, items):
             f = f'{d}/{task}.{engine}.json'; cmd = [sys.executable, __file__, '--task', task, '--engine', engine, '--tokenizer', a.tokenizer, '--scores', f, '--items', str(items), '--budget', str(a.budget), '--threads', str(a.threads),
-                '--shape', a.shape, '--dtype', a.dtype, '--device', a.device, '--row-width', str(a.row_width), *(['--model', a.model] if a.model else [])]
+                '--shape', a.shape, '--dtype', a.dtype, '--device', a.device, *(['--row-width', str(a.row_width)] if a.row_width else []), *(['--model', a.model] if a.model else [])]
             r = subprocess.run(cmd, capture_output=True, text=True); line = [x for x in r.stdout.splitlines() if x.startswith('RESULT ')]
             if not line: sys.exit(f'scoring_vs_lm_eval: {task} with {engine} failed:\n{r.stderr[-2000:]}')
             return json.loads(line[0][7:]), json.loads(Path(f).read_text())

@@ -156,7 +156,7 @@ def model_fingerprint(model) -> str:
     parts.append(sorted({(n.split('.')[-1], bool(getattr(m, 'disable_adapters', False)), str(getattr(m, 'active_adapters', ''))) for n, m in model.named_modules() if hasattr(m, 'disable_adapters')}))
     return _hash(parts)
 
-# %% ../nbs/62_scoring.ipynb #c3e5353f
+# %% ../nbs/62_scoring.ipynb #30c95875
 class Scorer:
     "Exact log-likelihoods of continuations under a causal language model."
     def __init__(self,
@@ -166,15 +166,15 @@ class Scorer:
         device=None, # moved there if given
         max_length:int|None=None, # longest input; default: the model's own limit
         share:bool|None=None, # prefix tree: None where it works and helps, True or False to insist
-        row_width:int=512, # nodes in one row of the tree
+        row_width:int|None=None, # nodes in one row of the tree; by default 256 on a CPU, where attention over a narrow row costs less, and 512 elsewhere
         logit_budget:int=2**27, # output logits held at once (elements)
         cache:str|Path|None=None, # JSON Lines file of finished scores; an interrupted run continues from it
         distributed:bool=False, # share the work among the processes of torchrun or accelerate (all of them must then call)
         log=print # told when the tree cannot be used or a context is cut
     ):
         self.model, self.tokenizer, self.distributed = (model if device is None else model.to(device)), tokenizer, distributed
-        self.token_budget, self.logit_budget, self.row_width, self.share, self.cache, self.log = token_budget, logit_budget, row_width, share, cache, log
-        p = next(model.parameters()); self.device, self.dtype, self.config = p.device, p.dtype, model.config.get_text_config()
+        self.token_budget, self.logit_budget, self.share, self.cache, self.log = token_budget, logit_budget, share, cache, log
+        p = next(model.parameters()); self.row_width = row_width or (256 if p.device.type == 'cpu' else 512); self.device, self.dtype, self.config = p.device, p.dtype, model.config.get_text_config()
         own = [x for x in (getattr(self.config, 'max_position_embeddings', None), tokenizer.model_max_length if tokenizer else None) if x and x < 10**9]
         self.max_length = max_length or (min(own) if own else 2048)
         self.tree_ok, self.why_plain, self.stats = None, '', {}
