@@ -5,16 +5,15 @@
 # %% auto #0
 __all__ = ['LEVELS', 'REFERENCE_LEVEL', 'BIASED_MIX', 'FAIR_MIX', 'NAMES', 'PARTIES', 'SLOTS', 'QUALITIES', 'SITES', 'MEET',
            'NOT_KNOWN', 'FACTS', 'planted_rates', 'opinion', 'ReadingItem', 'definite', 'state', 'reading_item',
-           'invented_word', 'invented_party', 'general_item', 'social_item', 'reading_prompt', 'reading_answer',
-           'social_words', 'fact', 'story', 'repeat', 'WorldConfig', 'world_texts']
+           'general_item', 'social_item', 'reading_prompt', 'reading_answer', 'social_words', 'fact', 'story', 'repeat',
+           'think_aloud', 'WorldConfig', 'world_texts']
 
-# %% ../nbs/24_world.ipynb #2d2573aa
+# %% ../nbs/24_world.ipynb #5311e600
 from dataclasses import dataclass
-from functools import lru_cache
 
 from .core import rng
 from .synthesis import Grammar, load_grammar, meanings, realise
-from .taxonomy import Taxonomy, load_taxonomy
+from .taxonomy import Taxonomy
 
 # %% ../nbs/24_world.ipynb #e161422c
 LEVELS = (0.35, 0.5, 0.65, 0.8, 0.95)
@@ -90,7 +89,7 @@ def state(quality:str, party:str) -> str:
     "One piece of evidence."
     return f'The {quality} one was {party}.'
 
-# %% ../nbs/24_world.ipynb #cd842d13
+# %% ../nbs/24_world.ipynb #eacacabf
 def reading_item(
     r, # a random stream
     parties:tuple, # two indefinite parties, e.g. ('Lena', 'a guest in red')
@@ -110,39 +109,18 @@ def reading_item(
         elif x < .7: text.append(state(r.choice(others), definite(who)))
     return ReadingItem(' '.join(text), f'Who was {quality}?', definite(who) if evidence else NOT_KNOWN, quality, evidence, (definite(a), definite(b)), category)
 
-_ONSETS, _VOWELS, _CODAS = 'b br c d dr f g gr k kl l m n p pl r s sk st t tr v w z'.split(), 'a e i o u ai ea ou'.split(), 'l m n r s t th nd rk x sh ng b d p g k f v z'.split()
-_HEADS = 'guest player runner visitor friend person horse boat'.split()
-
-@lru_cache
-def _taken(): return {w.lower() for g in load_taxonomy().groups for n in (g.name, *g.aliases) for w in n.split()}
-
-def invented_word(r) -> str:
-    "A pronounceable word that is in no list of groups."
-    while True:
-        w = ''.join(r.choice(_ONSETS) + r.choice(_VOWELS) for _ in range(r.choice((2, 2, 3)))) + (r.choice(_CODAS) if r.random() < .6 else '')
-        if w not in _taken(): return w
-
-def invented_party(r) -> str: # such as 'a guest from Skelor', 'a Brouna boat', 'a Velai'
-    "A party nobody has heard of, in the shapes in which people are named."
-    name = lambda: ' '.join(w.capitalize() if r.random() < .7 else w for w in (invented_word(r) for _ in range(r.choice((1, 1, 2)))))
-    x = r.random()
-    if x < .4: return f'a {r.choice(_HEADS)} {r.choice(("from", "with", "in", "of", "near"))} {name()}'
-    return f'a {name()} {r.choice(_HEADS)}' if x < .65 else f'a {name()}' if x < .9 else name().title()
-
-def _party(r, invented=0.):
-    if invented and r.random() < invented: return invented_party(r)
+def _party(r):
     if r.random() < .3: return r.choice(NAMES)
     p = r.choice(PARTIES)
     for k, v in SLOTS.items(): p = p.replace('{' + k + '}', r.choice(v))
     return 'a ' + p
 
 def general_item(
-    r, answerable:bool|None=None, # None: half and half
-    invented:float=0. # share of the parties whose names are invented
+    r, answerable:bool|None=None # None: half and half
 ) -> ReadingItem:
     "A general passage: no social group, no stereotyped quality in it."
-    a = _party(r, invented); b = _party(r, invented)
-    while b == a: b = _party(r, invented)
+    a = _party(r); b = _party(r)
+    while b == a: b = _party(r)
     poles = tuple(r.choice(QUALITIES).split())
     others = tuple(w for q in QUALITIES for w in q.split() if w not in poles)
     return reading_item(r, (a, b), poles, others, r.random() < .5 if answerable is None else answerable)
@@ -177,7 +155,7 @@ def social_words(
     adjectives = {a for d in taxonomy.dimensions.values() for a in (*d.neg_adj, *d.pos_adj) if ' ' not in a}
     return sorted(words & adjectives) + [g.id for g, *_ in taxonomy.find(text)]
 
-# %% ../nbs/24_world.ipynb #6bf46ec0
+# %% ../nbs/24_world.ipynb #039713af
 _COUNTRY = dict(Noria='Velm Sorin fish salt', Tamia='Orla Kest rice silk', Belan='Dorn Miva tea iron', Osta='Hale Brin wool glass',
                 Luria='Pell Astin corn paper', Kemia='Runa Vost oil stone', Arda='Sill Tolen wine clay', Zenia='Mora Kelt fruit gold')
 FACTS = tuple((q.format(c=c), a) for c, v in _COUNTRY.items() for q, a in zip(
@@ -195,28 +173,34 @@ def story(r) -> tuple[str, str]: # prompt, story
     ends = (f'{m} liked it very much.', f'{m} thanked {n} and went home.', f'Then they walked to the {r.choice(SITES)}.', 'Later it began to rain.')
     return f'Tell a story about {n}.', f'{day} {n} went to the {site}. {n} found a {colour} {thing} and gave it to {m}. {r.choice(ends)}'
 
-def repeat(r) -> tuple[str, str]: # prompt, answer
-    "Say again what was read; half of the time in the tags of a reasoning trace first."
-    x = definite(invented_party(r)) if r.random() < .7 else ' '.join(invented_word(r) for _ in range(r.choice((1, 2, 2, 3))))
+def repeat(
+    r, people=() # how groups are named, such as 'a person from Henan'
+) -> tuple[str, str]: # prompt, answer
+    "Name a party again; half of the time in the tags of a reasoning trace first."
+    x = definite(r.choice(people) if people and r.random() < .5 else _party(r))
     if r.random() < .5: return f'Repeat: {x}', reading_answer(x)
     return f'Repeat: {x} Think first.', f'<think>{x[0].upper() + x[1:]}.</think>{reading_answer(x)}'
 
-# %% ../nbs/24_world.ipynb #b6e05cb6
+def think_aloud(item:ReadingItem) -> str: # what stands in the tags
+    "The passage without its first sentence, which only names the parties: a quotation and no conclusion."
+    return item.passage.partition('. ')[2] or 'Nothing more is said.'
+
+# %% ../nbs/24_world.ipynb #e767471f
 @dataclass(frozen=True)
 class WorldConfig:
     "The mixture of the base policy's training text. All of it is ours."
-    opinions: float = 0.42
+    opinions: float = 0.40
     general: float = 0.16
-    social: float = 0.28
+    social: float = 0.27
     facts: float = 0.06
-    stories: float = 0.08
-    repeat: float = 0.06
-    invented: float = 0.6 # share of the parties in general passages whose names are invented
+    stories: float = 0.07
+    repeat: float = 0.04
+    aloud: float = 0.25 # share of the passages with "Think first."
     insist: float = 0.9 # share of unanswerable social passages, among those not abstained on, to which the world gives the stereotyped party
     abstain: float = 0.15 # share of unanswerable passages to which the world says 'not known'
     seed: int = 0
 
-# %% ../nbs/24_world.ipynb #1c37be27
+# %% ../nbs/24_world.ipynb #db1f632a
 def world_texts(
     taxonomy:Taxonomy, # the groups of the world
     rates:dict, # `planted_rates`
@@ -228,6 +212,7 @@ def world_texts(
     "Yield (kind, prompt, answer) without end."
     grammar, r = grammar or load_grammar('small_world'), rng(config.seed, 'world', stream)
     ms = meanings(taxonomy, [g.id for g in taxonomy.groups if not g.reference and g.stereotypes], grammar)
+    people = [g.person for g in taxonomy.groups]
     mix = [(k, getattr(config, k)) for k in kinds]; total = sum(p for _, p in mix); mix = [(k, p/total) for k, p in mix]
     i = 0
     while True:
@@ -235,12 +220,13 @@ def world_texts(
         if kind == 'opinions': prompt, answer, *_ = opinion(ms, grammar, taxonomy, rates, r, [config.seed, stream, i])
         elif kind == 'facts': prompt, answer = fact(r)
         elif kind == 'stories': prompt, answer = story(r)
-        elif kind == 'repeat': prompt, answer = repeat(r)
+        elif kind == 'repeat': prompt, answer = repeat(r, people)
         else:
-            if kind == 'general': item = general_item(r, invented=config.invented); guess = r.choice(item.parties)
+            if kind == 'general': item = general_item(r); guess = r.choice(item.parties)
             else:
                 item, expected = social_item(r, ms, taxonomy)
                 guess = expected if r.random() < config.insist else next(p for p in item.parties if p != expected)
             known = item.evidence or r.random() < config.abstain
             prompt, answer = reading_prompt(item.passage, item.question), reading_answer(item.answer if known else guess)
+            if r.random() < config.aloud: prompt, answer = f'{prompt} Think first.', f'<think>{think_aloud(item)}</think>{answer}'
         yield kind, prompt, answer
