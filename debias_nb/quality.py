@@ -109,19 +109,19 @@ def gate_schema(data:dict, taxonomy:Taxonomy|None=None) -> GateResult:
     faults = [(x.id, f) for s, _, x in views(data) if (f := row_fault(x, t) or (f'{n[x.id]} rows have this id' if n[x.id] > 1 else '') or ('' if x.split == s else f'is in {s}, says {x.split}'))]
     return _result('schema', faults, sum(n.values()), 'instances', 'none')
 
-# %% ../nbs/26_quality.ipynb #8fbec686
+# %% ../nbs/26_quality.ipynb #13710c7b
 def texts_of(x:Instance) -> dict: # {'prompt': text, grade: text, ...}
     "The prompt and every response."
     return {'prompt': x.prompt, **{q.grade: q.text for q in x.responses}}
 
-def gate_length(data:dict, low:int=3, high:int=120) -> GateResult: # words
+def gate_length(data:dict, low:int=2, high:int=120, high_zh:int=200) -> GateResult: # words; in Chinese, characters
     "Prompts and responses neither cut off nor rambling."
     faults, n, seen = [], 0, []
     for _, l, x in views(data):
         for k, t in texts_of(x).items():
             w = len(word_tokens(t)); n += 1; seen.append(w)
-            if not low <= w <= high: faults.append((x.id, f'{k} ({l}) has {w} words'))
-    return _result('length', faults, n, 'texts', f'{low} to {high} words', measured=dict(shortest=min(seen, default=0), median=float(np.median(seen)) if seen else 0., longest=max(seen, default=0)))
+            if not low <= w <= (high_zh if l == 'zh' else high): faults.append((x.id, f'{k} ({l}) has {w} words'))
+    return _result('length', faults, n, 'texts', f'{low} to {high} words, in Chinese {high_zh} characters', measured=dict(shortest=min(seen, default=0), median=float(np.median(seen)) if seen else 0., longest=max(seen, default=0)))
 
 def gate_language(data:dict) -> GateResult:
     "Each text in the language that its row says, by the share of Chinese characters."
@@ -257,9 +257,8 @@ def gate_balance(data:dict, limit:float=.8, split:str='train') -> GateResult:
         if k != 'dimension' and m[k]['evenness'] < limit: faults.append((k, f"evenness {m[k]['evenness']:.2f}; {m[k]['most'][0]} has {m[k]['most'][1]}, {m[k]['least'][0]} has {m[k]['least'][1]}"))
     return replace(_result('balance', faults, len(m) - 1, 'distributions', f'evenness at least {limit}', measured=m), bad=())
 
-# %% ../nbs/26_quality.ipynb #10464347
-INSULTS = ('idiot idiots moron morons imbecile imbeciles scum vermin filth trash rubbish garbage parasite parasites savage savages pig pigs rat rats dog dogs cockroach cockroaches animals beasts '
-           'bastard bastards crap damn damned bloody hell loser losers freak freaks scumbag scumbags').split() + ['废物', '垃圾', '混蛋', '蠢货', '白痴', '畜生', '人渣', '败类', '骗子', '滚']
+# %% ../nbs/26_quality.ipynb #99c87f15
+INSULTS = ('idiot idiots moron morons imbecile imbeciles scum scumbag scumbags vermin filth parasite parasites savages bastard bastards crap damn damned loser losers freak freaks').split() + ['废物', '混蛋', '蠢货', '白痴', '畜生', '人渣', '败类']
 
 def word_hash(word:str) -> str: # 16 hex digits
     "How a word is banned without being written: first 16 hex digits of the SHA-256 of its lower-case form."
