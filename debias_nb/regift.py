@@ -22,12 +22,12 @@ from .policy import as_messages, chat_text, load_policy, lora_config, sample
 from .traces import Task, Trace, is_right, parse_response, student_prompt
 from .world import reading_prompt
 
-# %% ../nbs/52_regift.ipynb #efbe37a2
+# %% ../nbs/52_regift.ipynb #f7bb086c
 @dataclass(frozen=True)
 class ReGiFTSettings:
     "One fine-tuning on traces. The defaults are ours, for the small world; LoRA rank and alpha are the released code's."
     n_traces: int = 4000
-    style: str = 'short' # of the small world's traces
+    style: str = 'quote' # of the small world's traces: what the passage says is quoted before the verdict (lab log: why not 'short')
     flawed: float = 0.0 # share of the small world's traces with a wrong answer
     reasoning: bool = True # False: learn the answers alone, without traces (the instruction-tuning baseline)
     loss_on: str = 'all' # 'all': reasoning and answer; 'answer': the reasoning is read but not learnt

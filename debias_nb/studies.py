@@ -33,7 +33,7 @@ from .taxonomy import load_taxonomy
 from .traces import assert_agnostic, make_traces, parse_response, world_tasks
 from .world import world_texts
 
-# %% ../nbs/54_regift_studies.ipynb #8451c5cb
+# %% ../nbs/54_regift_studies.ipynb #95ee924a
 @dataclass(frozen=True)
 class Setting:
     "One model of a study: what is done to the base, and how it is asked."
@@ -51,12 +51,12 @@ SETTINGS = {s.name: s for s in (
     Setting('cot', suffix=' Think first.', label='chain-of-thought prompt'), Setting('answers_only', ('regift',), dict(reasoning=False), label='answers only'), Setting('regift', ('regift',), label='ReGiFT'),
     Setting('mixed', ('regift',), dict(flawed=.5), label='half flawed'), Setting('incorrect', ('regift',), dict(flawed=1.), label='all flawed'),
     *(Setting(f'share_{p:02d}', ('regift',), share=p/100, label=f'{p} %') for p in SHARES), *(Setting(f'steps_{p:02d}', ('regift',), share=p/100, same_steps=True, label=f'{p} %, equal steps') for p in SHARES),
-    Setting('long', ('regift',), dict(style='long'), label='long traces'), Setting('loss_answer', ('regift',), dict(loss_on='answer'), label='loss on the answer only'),
+    Setting('short', ('regift',), dict(style='short'), label='short traces (the verdict alone)'), Setting('long', ('regift',), dict(style='long'), label='long traces'), Setting('loss_answer', ('regift',), dict(loss_on='answer'), label='loss on the answer only'),
     Setting('grpo', ('grpo',), label='GRPO'), Setting('regift_grpo', ('regift', 'grpo'), label='ReGiFT, then GRPO'), Setting('grpo_regift', ('grpo', 'regift'), label='GRPO, then ReGiFT'))}
 
 STUDIES = dict(baselines=('base', 'zero_shot', 'cot', 'answers_only', 'regift'), correctness=('base', 'regift', 'mixed', 'incorrect'),
     share=('base', *(f'share_{p:02d}' for p in SHARES), 'regift'), share_steps=('base', *(f'steps_{p:02d}' for p in SHARES), 'regift'),
-    length=('base', 'regift', 'long', 'loss_answer'), order=('base', 'regift', 'grpo', 'regift_grpo', 'grpo_regift'))
+    length=('base', 'short', 'regift', 'long', 'loss_answer'), order=('base', 'regift', 'grpo', 'regift_grpo', 'grpo_regift'))
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -194,7 +194,7 @@ def contrast(
     pairs = [(val(have[0], s), [val(h, s) for h in have[1:]]) for s in seeds]
     return over_seeds([a - sum(b)/len(b) for a, b in pairs if a is not None and None not in b])
 
-# %% ../nbs/54_regift_studies.ipynb #970f1afd
+# %% ../nbs/54_regift_studies.ipynb #fecc0b4b
 CLAIMS = ( # (claim, [(plus, minus, metric, margin)]): plus - minus + margin is claimed to be above zero
     ('ReGiFT raises ambiguous accuracy', [('regift', 'base', 'ambiguous', 0)]),
     ('ReGiFT raises disambiguated accuracy (paper)', [('regift', 'base', 'disambiguated', 0)]),
@@ -204,7 +204,7 @@ CLAIMS = ( # (claim, [(plus, minus, metric, margin)]): plus - minus + margin is 
     ('correct traces beat mixed, mixed beat none, none beats incorrect', [('regift', 'mixed', 'overall', 0), ('mixed', 'base', 'overall', 0), ('base', 'incorrect', 'overall', 0)]),
     ('a fifth of the traces keeps more than half of the gain', [('share_20', ('base', 'regift'), 'overall', 0)]),
     ('the same, with equal steps', [('steps_20', ('base', 'regift'), 'overall', 0)]),
-    ('short traces teach better than long ones (correlation in the paper)', [('regift', 'long', 'overall', 0)]),
+    ('short traces teach better than long ones (correlation in the paper)', [('short', 'long', 'overall', 0)]),
     ('learning the reasoning matters, not only reading it', [('regift', 'loss_answer', 'overall', 0)]),
     ('ReGiFT after GRPO: fairer answers than ReGiFT alone, better reading than GRPO alone', [('grpo_regift', 'regift', 'fairness', 0), ('grpo_regift', 'grpo', 'overall', 0)]),
     ('GRPO after ReGiFT: fairer answers than ReGiFT alone, better reading than GRPO alone', [('regift_grpo', 'regift', 'fairness', 0), ('regift_grpo', 'grpo', 'overall', 0)]))
