@@ -39,7 +39,7 @@ from .taxonomy import load_taxonomy
 from .traces import assert_agnostic, make_traces
 from .world import FACTS, WorldConfig, planted_rates, world_texts
 
-# %% ../nbs/70_pipeline.ipynb #da477968
+# %% ../nbs/70_pipeline.ipynb #70b75d9b
 @dataclass(frozen=True)
 class AnalysisConfig:
     "How much is measured."
@@ -61,7 +61,7 @@ class RunConfig:
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     grpo: GRPOSettings = field(default_factory=GRPOSettings)
-    regift: ReGiFTSettings = field(default_factory=lambda: ReGiFTSettings(style='long'))
+    regift: ReGiFTSettings = field(default_factory=ReGiFTSettings)
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
 
 PRESETS = {
