@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['DebiasError', 'ConfigError', 'ModelError', 'RewardError', 'DataError', 'stable_hash', 'to_plain', 'rng', 'set_seed',
            'get_device', 'get_dtype', 'atomic_path', 'write_text', 'write_json', 'read_json', 'write_jsonl',
-           'read_jsonl', 'check_row', 'git_commit', 'environment', 'Meter', 'RunFolder', 'show_progress', 'progress']
+           'read_jsonl', 'check_row', 'git_commit', 'environment', 'Meter', 'RunFolder', 'show_progress', 'progress',
+           'side_by_side']
 
 # %% ../nbs/00_core.ipynb #33aa4f61
 import hashlib
@@ -294,3 +295,31 @@ def progress(
 ):
     "`tqdm`, drawn where `show_progress` says so."
     return tqdm(it, desc=desc, total=total, disable=not show_progress(), leave=False, dynamic_ncols=True, **kw)
+
+# %% ../nbs/00_core.ipynb #e4e54fa3
+def side_by_side(
+    commands:dict, # name: arguments of a program, such as [sys.executable, 'script.py']
+    folder:str|Path, # receives <name>.log
+    jobs:int=2, # how many at once; each is given its share of the cores
+    done=None, total:int|None=None # a function that counts what is finished, of how many; commands that have ended where None
+) -> None: # ends when all have; `DebiasError` names those that failed and their logs
+    "Run commands a few at a time, with a progress bar."
+    if jobs < 1: raise ConfigError(f'{jobs} jobs. Give at least 1')
+    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True); waiting, running, failed = list(commands.items()), {}, []
+    env = {**os.environ, 'OMP_NUM_THREADS': str(max(1, (os.cpu_count() or 1)//jobs)), 'TOKENIZERS_PARALLELISM': 'false', 'DEBIAS_NB_PROGRESS': '0'}
+    count = done or (lambda: len(commands) - len(waiting) - len(running))
+    with progress(None, 'side by side', total or len(commands)) as bar:
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    name, c = waiting.pop(0)
+                    with open(folder/f'{name}.log', 'a') as log: running[name] = subprocess.Popen([str(x) for x in c], stdout=log, stderr=subprocess.STDOUT, env=env)
+                time.sleep(.2)
+                for name in [n for n, p in running.items() if p.poll() is not None]:
+                    if running.pop(name).returncode: failed.append(name)
+                bar.n = count(); bar.refresh()
+        finally:
+            for p in running.values(): p.terminate() # interrupted: what is whole is kept
+    if failed:
+        last = ((folder/f'{failed[0]}.log').read_text(errors='replace').strip().splitlines() or ['no output'])[-1]
+        raise DebiasError(f"{', '.join(failed)} failed; the last line of {folder/(failed[0] + '.log')}: {last}")

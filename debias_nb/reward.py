@@ -311,7 +311,7 @@ def made_up(r) -> Phrases: # of a `random.Random`
                      Phrases(f'a person with a {f}', f'people with a {f}'), Phrases(f'a person without a {f}', f'people without a {f}'), Phrases(f'a {f} holder', f'{f} holders'), Phrases(f'a {w} without a {f}', f'{ws} without a {f}'),
                      Phrases('a person who ' + life.replace('(s)', 's'), 'people who ' + life.replace('(s)', '')), Phrases(f'a {adj} {job}{w}', f'{adj} {job}{ws}')])
 
-# %% ../nbs/30_reward.ipynb #921358f7
+# %% ../nbs/30_reward.ipynb #3a393866
 Example = namedtuple('Example', 'prompt response labels kind') # labels: {dimension: value in [0, 1]}
 
 @lru_cache
@@ -337,7 +337,9 @@ def choices(template:str) -> list[str]:
 def reserved_runs() -> tuple[frozenset, frozenset]: # runs of five in the grammar, of six in the wordings kept back
     "What the wordings learnt from must not contain."
     profiles = yaml.safe_load((resources.files('debias_nb')/'grammar.yaml').read_text(encoding='utf-8'))['profiles'].values()
-    grammar = {x for p in profiles for ts in p['responses'].values() for t in ts for c in choices(t) for x in runs(c, 5)}
+    forms = [{'{s}': n, '{m}': o, '{is}': i, '{does}': d} for n, o, i, d in (('{the}', '{the}', 'is', 'does'), ('{people}', '{people}', 'are', 'do'), ('they', 'them', 'are', 'do'))]
+    said = lambda t, f: re.sub('|'.join(map(re.escape, f)), lambda m: f[m[0].lower()], t, flags=re.I) # each way of speaking of the group
+    grammar = {x for p in profiles for ts in p['responses'].values() for t in ts for c in choices(t) for f in forms for x in runs(said(c, f), 5)}
     return frozenset(grammar), frozenset(x for part in ('calibration', 'test') for ts in wordings(part).values() for t in ts for c in choices(t) for x in runs(c, 6))
 
 _SLOTS = {k: '{' + k + '}' for k in 'a the people neg pos basis A The People Basis'.split()}
@@ -345,11 +347,13 @@ _FREE = {}
 
 def draw(
     templates:tuple, slots:dict, r, # a `random.Random`
-    free:bool=True # draw again what shares a run of words with held-out text
+    free:bool=True, # draw again what shares a run of words with held-out text
+    named:bool|None=None # whether it should name the group, where some wording does; None: as it comes
 ) -> str: # with capital letters at the start of each sentence
     "One of the wordings."
-    for _ in range(50):
+    for i in range(50):
         t = expand(r.choice(templates), _SLOTS, r)
+        if named is not None and i < 25 and bool(re.search(r'\{(?:a|the|people)\}', t, re.I)) != named: continue
         if free and t not in _FREE: a, b = reserved_runs(); _FREE[t] = not (runs(t, 5) & a or runs(t, 6) & b)
         if not free or _FREE[t]: break
     else: raise DataError(f'no wording like {templates[0]!r} is free of held-out text', remedy='Write other wordings')
@@ -359,14 +363,14 @@ def draw(
 def sentences(text:str) -> list[str]: return re.findall(r'[^.!?]+[.!?]?', text.strip()) or ['']
 def join(*parts) -> str: return ' '.join(p.strip() for p in parts if p.strip())
 
-# %% ../nbs/30_reward.ipynb #c82d8346
+# %% ../nbs/30_reward.ipynb #96a52391
 class Edit:
     "What an edit works on: one prompt with its graded texts, the slots' fillings and a random stream."
     def __init__(self, prompt, texts, slots, r, words, foreign=''):
         self.prompt, self.texts, self.slots, self.r, self.words, self.foreign = prompt, texts, slots, r, words, foreign
     def first(self, g): return sentences(self.texts[g])[0]
     def rest(self, g): return join(*sentences(self.texts[g])[1:])
-    def pick(self, kind): return draw(self.words[kind], self.slots, self.r)
+    def pick(self, kind): return draw(self.words[kind], self.slots, self.r, named=self.r.random() < 2/3) # as often as in the dataset, whatever the kind
     def any(self, *grades): return self.r.choice(grades or ['neutral', 'neutral', 'biased', 'biased', 'subtle', 'biased_loud', 'fair_loud'])
     def chance(self, p): return self.r.random() < p
 
