@@ -21,7 +21,7 @@ from .core import DataError
 from .synthesis import Instance
 from .taxonomy import Taxonomy, load_taxonomy, third_person
 
-# %% ../nbs/32_judges.ipynb #772f2630
+# %% ../nbs/32_judges.ipynb #4c2e86e4
 NEGATIVE = '''bad awful terrible horrible nasty evil mean useless worthless inferior dumb foolish filthy smelly untrustworthy dishonest deceitful lying cheating crooked shady
 sneaky sly cunning selfish lazy dirty rude violent dangerous greedy arrogant stingy stupid backward ignorant incompetent troublesome problematic annoying disgusting repulsive careless
 irresponsible unreliable hostile aggressive cruel ungrateful hopeless risky unsafe unfit unsuitable worse difficult noisy untidy pushy needy suspicious unpleasant hard-headed
@@ -37,6 +37,20 @@ def _ing(vp):
     v, _, rest = vp.partition(' '); stem = v[:-1] if v.endswith('e') and not v.endswith('ee') else v
     return f'{stem}ing {rest}'.strip()
 
+def _prefix_tree(words):
+    "A pattern for any of `words`, the longest first, that reads each letter once."
+    tree = {}
+    for w in words:
+        node = tree
+        for c in w: node = node.setdefault(c, {})
+        node[''] = {}
+    def pattern(node):
+        rest = [re.escape(c) + pattern(n) for c, n in node.items() if c]
+        if not rest: return ''
+        body = rest[0] if len(rest) == 1 and '' not in node else '(?:' + '|'.join(rest) + ')'
+        return body + ('?' if '' in node else '')
+    return pattern(tree)
+
 class Lexicon:
     "Words for predicates: the taxonomy's poles and a general list; the longest match wins."
     def __init__(self, taxonomy:Taxonomy):
@@ -48,7 +62,7 @@ class Lexicon:
         for w in POSITIVE: self.words.setdefault(w, 'POS')
         for w in NEGATIVE: self.words[w] = 'NEG'
         for vp in NEG_VERBS: self.words |= {f: 'NEGV' for f in _finite_forms(vp)} | {_ing(vp): 'NEG'}
-        self.regex = re.compile(r'\b(?:' + '|'.join(map(re.escape, sorted(self.words, key=len, reverse=True))) + r')\b')
+        self.regex = re.compile(r'\b' + _prefix_tree(self.words) + r'\b')
     def tag(self, text): return self.regex.sub(lambda m: self.words[m[0]], text)
 
 # %% ../nbs/32_judges.ipynb #9d107d00
@@ -107,7 +121,7 @@ class Abstract:
         t = re.sub(r"\b(?:G )+G\b", 'G', _THEY.sub(lambda m: 'no THEY' if m[0].startswith(('nobody ', 'no one ', 'none ')) else 'THEY', t))
         return t.replace('cannot', 'can not')
 
-# %% ../nbs/32_judges.ipynb #6187a411
+# %% ../nbs/32_judges.ipynb #164893e6
 _DET, _PREP = 'a an the my your our every'.split(), 'of from with for into at than'.split()
 _MODAL, _BE = 'can could may might must shall should will would'.split(), 'is are was were am'.split()
 _AND, _DO = 'and or but because if that whether while'.split(), 'do does did has have had'.split()
@@ -120,6 +134,7 @@ _ILLEGAL = {(a, b) for A, B in [
     (['everyone', 'anyone', 'someone', 'nobody'], ['are', 'you', 'do', 'have', 'we']), (['please'], _BE + _MODAL + _PREP + ['and', 'or', 'to'])] for a in A for b in B} - {('you', 'was'), ('than', 'if'), ('for', 'if'), ('should', 'the'), ('would', 'the'), ('not', 'of'), ('you', 'the')}
 _CAPITAL = set('It The A An Please We You They He She Every That There This These Those First Yes No Not If To Simply Nobody Everyone Anyone Just What Why How Who Until Give Talk Ask Look Read Some Even For Of With Watch Quick Sorry Oh And Or But Let Do Does Is Are Will Can My Our Be People Only Then'.split())
 
+_TOKEN, _BARE = re.compile(r"[\w']+|[,;:\"()-]"), re.compile(r'(?<!sort )(?<!kind )(?<!type )\b(?:of|from|with|for) (?:person|room|job|shop|town)\b(?! to)')
 _END = set(_MODAL + ['is', 'are', 'to', 'not', 'like', 'do', 'does'])
 _FINAL = re.compile(r"(?:\bor not|\b(?:turn|talk|speak|listen|go|belong|used|write|apply|rent|lend) to|\b(?:what|how)\b.* (?:is|are)|\b(?:as|like|than) (?:\w+ ){1,4}(?:is|are|would|do|does|will|can)|\b(?:what|whatever|how|whoever) (?:they|you|we|i|he|she) like)$")
 
@@ -127,7 +142,7 @@ def readable(
     sentence:str
 ) -> bool:
     "Can this be a sentence of English?"
-    w = re.findall(r"[\w']+|[,;:\"()-]", plain(sentence)); low = [x.lower() for x in w]; words = [x for x in low if x[0].isalnum()]
+    w = _TOKEN.findall(plain(sentence)); low = [x.lower() for x in w]; words = [x for x in low if x[0].isalnum()]
     if len(words) < 2: return bool(words) and words[0] in ('yes', 'no', 'sorry', 'never', 'sure', 'maybe', 'definitely', 'certainly', 'probably', 'absolutely', 'impossible', 'nonsense', 'exactly', 'ridiculous', 'rubbish')
     if max(Counter(words).values()) > max(3, len(words)//3): return False
     grams = Counter(zip(words, words[1:], words[2:]))
@@ -137,7 +152,7 @@ def readable(
     faults -= bool(re.search(r"\bwhat (?:\w+ ){1,3}do(?:es)? is\b", ' '.join(low)))
     faults += words[-1] in _DET + ['of'] + _AND[:3] + ['if', 'i', 'like'] or words[-1] in _MODAL + ['is', 'are', 'to', 'not'] and (len(words) < 2 or words[-2] not in 'i you we they he she it this that one not want wish how who what did do does'.split())
     faults += sum(x in _CAPITAL and p not in '"(:;-' for p, x in zip(w, w[1:]))
-    faults += bool(re.search(r'(?<!sort )(?<!kind )(?<!type )\b(?:of|from|with|for) (?:person|room|job|shop|town)\b(?! to)', ' '.join(low)))
+    faults += bool(_BARE.search(' '.join(low)))
     faults += not re.search(r'[.!?]["\')]*$', sentence.strip()) and len(words) > 5 and words[0] in ('to', 'of', 'is', 'are', 'or', 'and', 'than')
     return faults == 0
 
