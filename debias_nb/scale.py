@@ -115,7 +115,7 @@ def explain(
     lines += [f'{k:>12} {v/G:9.3f} GiB' for k, v in cost['memory'].items() if v] + [f"{'together':>12} {total/G:9.3f} GiB" + (f' of {gib:g}: {"fits" if total/G < .9*gib else "does not fit with a tenth to spare"}' if gib else '')]
     return '\n'.join(lines + [f"{k:>12} {v:9,} tokens" for k, v in cost['tokens'].items() if v] + [f"{'operations':>12} {cost['flops']:9.2e} a step"])
 
-# %% ../nbs/48_scale.ipynb #7ec4c18c
+# %% ../nbs/48_scale.ipynb #3a6badce
 def accelerate_configs() -> dict: # name -> file
     "The accelerate configurations that come with the package."
     return {f.stem.removeprefix('accelerate_'): f for f in sorted(Path(__import__('debias_nb').__file__).parent.glob('accelerate_*.yaml'))}
@@ -135,11 +135,11 @@ def recommend(
     model, s:GRPOSettings, prompt_tokens:int, gpus:int=1, gib:float=80, # GPUs in a machine, memory of each
     reward_parameters:int=0
 ) -> dict: # {'accelerate': name or None, 'vllm': '', 'colocate' or 'server', 'load_in_4bit': bool, 'gib': per GPU}
-    "The simplest way of running that fits with a tenth to spare."
+    "The simplest way of running that fits with a tenth to spare; 4 bits on one GPU come before a second machine."
     need = lambda **kw: sum(step_cost(model, s, prompt_tokens, reward_parameters, **kw)['memory'].values())/2**30
     vllm = '' if parameters(model) < 1e9 else 'colocate'; room = .9*gib*(.7 if vllm else 1.) # vLLM takes its part of the memory
-    ways = [('one_gpu' if gpus == 1 else 'ddp', dict(processes=gpus)), ('fsdp', dict(processes=gpus, sharded=True)), ('two_nodes', dict(processes=2*gpus, sharded=True))]
-    for name, kw in ways:
-        if (g := need(**kw)) < room and not (gpus == 1 and name == 'fsdp'): return dict(accelerate=name, vllm=vllm if name != 'two_nodes' else 'server', load_in_4bit=False, gib=round(g, 1))
+    for name, kw in [('one_gpu' if gpus == 1 else 'ddp', dict(processes=gpus)), *([('fsdp', dict(processes=gpus, sharded=True))] if gpus > 1 else [])]:
+        if (g := need(**kw)) < room: return dict(accelerate=name, vllm=vllm, load_in_4bit=False, gib=round(g, 1))
     if s.lora_r and (g := need(weight_bytes=.5)) < .9*gib: return dict(accelerate='one_gpu', vllm='', load_in_4bit=True, gib=round(g, 1))
+    if (g := need(processes=2*gpus, sharded=True)) < room: return dict(accelerate='two_nodes', vllm='server', load_in_4bit=False, gib=round(g, 1))
     return dict(accelerate=None, vllm='', load_in_4bit=False, gib=round(need(processes=2*gpus, sharded=True), 1))
