@@ -89,7 +89,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0]); p.add_argument('--run'); p.add_argument('--shape', choices=[s for s in SHAPES if 'deberta' not in s])
     p.add_argument('--steps', type=int, default=12); p.add_argument('--warmup', type=int, default=2); p.add_argument('--device', default='auto'); p.add_argument('--threads', type=int, default=1)
     p.add_argument('--length', type=int, default=40); p.add_argument('--out', default=str(Path(__file__).with_suffix('.json'))); a = p.parse_args()
-    torch.set_num_threads(a.threads); _quiet_libraries(); device = get_device(a.device); s = GRPOSettings(steps=a.steps + a.warmup, max_completion_length=a.length); n = s.prompts_per_step
+    torch.set_num_threads(a.threads); _quiet_libraries(); device = get_device(a.device); s = GRPOSettings(steps=a.steps + a.warmup, max_completion_length=a.length, fast_generation=False); n = s.prompts_per_step
     with tempfile.TemporaryDirectory() as d:
         base, make, prompts, what = material(a, device, Path(d)); trainers = {}
         for name, cls, kw in (('stock', Stock, {}), ('shared', Ours, dict(settings=s)), ('fast', Ours, dict(settings=replace(s, fast_generation=True)))):

@@ -34,11 +34,11 @@ from .aggregation import AGGREGATIONS, DualAscent, aggregate, diagnose
 from .core import ConfigError, DataError, RewardError, get_device, get_dtype, read_json, read_jsonl, set_seed, show_progress, write_json, write_jsonl
 from .policy import as_messages, check_model_folder, load_policy, lora_config, sample
 
-# %% ../nbs/44_grpo.ipynb #49306422
+# %% ../nbs/44_grpo.ipynb #71efa4ae
 @dataclass(frozen=True)
 class GRPOSettings:
     "One GRPO training. Ours, except that LoRA and GRPO are the paper's."
-    steps: int = 60
+    steps: int = 80
     prompts_per_step: int = 8
     num_generations: int = 8 # answers to each prompt: the group
     max_completion_length: int = 40 # tokens
@@ -64,7 +64,7 @@ class GRPOSettings:
     gradient_accumulation: int = 1 # the step's answers are trained on in so many parts
     gradient_checkpointing: bool = False
     load_in_4bit: bool = False # QLoRA: needs a GPU and bitsandbytes
-    fast_generation: bool = False # read each prompt once, drop finished rows
+    fast_generation: bool|None = None # read each prompt once, drop finished rows; None: where each process holds whole weights and vLLM is off
     vllm: str = '' # 'colocate' or 'server': TRL's vllm_mode
     save_every: int = 0 # steps between checkpoints; an interrupted training goes on from the last whole one
     stop_kl: float = 0. # stop when the KL to the base exceeds this; 0: never
@@ -144,7 +144,7 @@ def sample_in_groups(
         logits = step(input_ids=new[:, None], attention_mask=mask, position_ids=position[:, None]); position = position + 1
     return [o[:k] for o, k in zip(out.tolist(), lengths.tolist())]
 
-# %% ../nbs/44_grpo.ipynb #e8be6fb0
+# %% ../nbs/44_grpo.ipynb #600f7b1d
 class EpochSampler(RepeatSampler):
     "TRL's order of prompts, which can be put at any epoch: a resumed run then sees the prompts that it would have seen."
     def set_epoch(self, epoch:int):
@@ -160,7 +160,9 @@ class MultiRewardTrainer(GRPOTrainer):
         unknown = [h for h, _ in settings.constraints if h not in self.reward_func_names]
         if unknown: raise ConfigError(f'constraint on unknown head {unknown[0]!r}. Heads: {", ".join(self.reward_func_names)}')
         self.duals = {h: DualAscent(c, settings.dual_rate) for h, c in settings.constraints}
-        if settings.fast_generation and (self.is_fsdp_enabled or self.is_deepspeed_enabled or self.use_vllm): raise ConfigError('fast_generation needs whole weights on each process. Switch it off with FSDP, DeepSpeed and vLLM')
+        whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled or self.use_vllm)
+        if settings.fast_generation and not whole: raise ConfigError('fast_generation needs whole weights on each process. Switch it off with FSDP, DeepSpeed and vLLM')
+        self.fast_generation = whole if settings.fast_generation is None else settings.fast_generation
 
     def _get_train_sampler(self, dataset=None):
         s = super()._get_train_sampler(dataset)
@@ -173,7 +175,7 @@ class MultiRewardTrainer(GRPOTrainer):
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *a, **kw):
         t0 = time.perf_counter()
-        if self.settings.fast_generation:
+        if self.fast_generation:
             unwrap = unwrap_model_for_generation(self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs)
             with unwrap as model, merged(model): ids = sample_in_groups(model, prompt_ids, self.max_completion_length, list(self.eos_token_ids), self._tokenizer.pad_token_id, self.temperature)
             logprobs = None

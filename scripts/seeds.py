@@ -30,7 +30,7 @@ from debias_nb.taxonomy import load_taxonomy
 
 FLOOR = 0.05 # spread of a reward head in a group that counts as noise
 GRPO = { # what each variant changes in the preset's GRPO settings
-    'grpo': {}, 'grpo_fast': dict(fast_generation=True), 'sum_divided': dict(scale_rewards='group'),
+    'grpo': {}, 'grpo_stock_generation': dict(fast_generation=False), 'sum_divided': dict(scale_rewards='group'),
     'decoupled': dict(aggregation='decoupled', noise_floor=FLOOR), 'decoupled_no_floor': dict(aggregation='decoupled'),
     'variance_normalised': dict(aggregation='variance_normalised', noise_floor=FLOOR), 'conflict_masked': dict(aggregation='conflict_masked', noise_floor=FLOOR, consensus=.2),
     'correlation_normalised': dict(aggregation='correlation_normalised', noise_floor=FLOOR),
