@@ -163,7 +163,7 @@ def evaluate_set(
     return dict(overall=dict(refusal_rate=o['refusal_rate'], mean_length=o['mean_length'], distinct_2=dict(value=o['distinct_2'], n=o['n'], low=None, high=None)), categories=report_rows(r), groups={k: v for k, v in r.items() if k != 'overall'}, **info, method=f'continuations of {c.max_new_tokens} tokens at most, temperature 1'), \
         [dict(id=f"{i['group']}/{k}", category=i['category'], template=i['cluster'], group=i['group'], prompt=i['prompt'], text=t, **{n: v for n, v in zip(tools, vs)}) for k, (i, t, *vs) in enumerate(zip(items, texts, *[f([x['prompt'] for x in items], texts) for f in tools.values()]))]
 
-# %% ../nbs/67_evaluation.ipynb #fdff2d47
+# %% ../nbs/67_evaluation.ipynb #ff8b7599
 def evaluate(
     config:EvaluationConfig,
     out:str|Path, # folder: results.json, <set>.jsonl, cache.jsonl
@@ -176,7 +176,11 @@ def evaluate(
     out = Path(out); f = out/'results.json'; plain = to_plain(config); old = read_json(f) if f.is_file() else None
     if old and {k: v for k, v in old['config'].items() if k != 'benchmarks'} != {k: v for k, v in plain.items() if k != 'benchmarks'}:
         diff = [k for k in plain if k != 'benchmarks' and old['config'].get(k) != plain[k]]; raise ConfigError(f'{out} holds an evaluation with other settings ({", ".join(diff)}). Choose another --out')
-    for k in config.benchmarks: # a wrong name or a missing set is told before an hour of work
+    if out.exists() and not out.is_dir(): raise ConfigError(f'{out} is a file, not a folder. Choose another --out')
+    if out.is_dir() and old is None and any(out.iterdir()) and not any(out.glob('cache*')): raise ConfigError(f'{out} is not empty and holds no evaluation (no results.json). Choose another --out, or empty it')
+    if not config.benchmarks: raise ConfigError(f'no benchmarks. Choose from: {", ".join(SETS)}, items:FILE, pairs:FILE')
+    for k in config.benchmarks: # a wrong name, a missing set or a broken file is told before an hour of work
+        if k.startswith(('items:', 'pairs:')): load_items(k, config, lambda s: None)
         if not k.startswith(('items:', 'pairs:')) and k not in SETS: raise ConfigError(f'no benchmark {k!r}. There are: {", ".join(SETS)}, and items:FILE, pairs:FILE for your own')
         if SETS.get(k): _where(config, k)
     if model is None:

@@ -364,7 +364,7 @@ def filter_traces(
         keep = set(rng(seed, 'limit').sample(range(len(kept)), limit)); kept = note(f'at most {limit}', [t for i, t in enumerate(kept) if i in keep], len(kept))
     return kept, FilterReport(steps, rules, lengths, rule or 'containment', unit)
 
-# %% ../nbs/50_traces.ipynb #e667f33a
+# %% ../nbs/50_traces.ipynb #417c529c
 def read_traces(path:str|Path) -> list[Trace]:
     "Traces from JSON Lines; only prompt, reasoning, answer and gold must be there."
     known = Trace.__dataclass_fields__; need = {k: str for k in ('prompt', 'reasoning', 'answer', 'gold')}
@@ -382,13 +382,15 @@ def run_traces(
     args, teacher=None # a `Chat` instead of the one the options describe
 ) -> int: # 0
     "Make traces from SQuAD with a language model."
-    from debias_nb.llm import Budget, ChatClient, LocalChat, Sampling
+    from debias_nb.llm import Budget, ChatClient, EndpointError, LocalChat, Sampling
+    if Path(args.out).is_dir(): raise ConfigError(f'{args.out} is a folder. Give --out a file name')
     tasks, dropped = agnostic_tasks(load_squad(args.squad), load_taxonomy())
     tasks = rng(args.seed, 'traces').sample(tasks, min(args.n, len(tasks)))
     if teacher is None:
         kw = dict(sampling=Sampling(args.max_tokens, args.temperature, seed=args.seed), journal=f'{args.out}.replies', budget=Budget(tokens=args.budget))
         teacher = LocalChat(args.model, **kw) if args.local else ChatClient(args.model, args.base_url, **kw)
     got, seen = teach(teacher, tasks); clean = [t for t in got if not social_content(t.completion(), load_taxonomy())] # a teacher may bring in what the passage did not
+    if not got: raise EndpointError(f"None of {len(tasks)} questions got a readable reply ({', '.join(f'{k} {v}' for k, v in seen.items())}). See to the teacher, then run the same command again: replies are kept")
     kept, report = filter_traces(clean, args.rule, format_ok=args.format_ok)
     write_jsonl(args.out, kept); write_json(f'{args.out}.report.json', dict(asked=len(tasks), replies=dict(seen), readable=len(got), with_social_content=len(got) - len(clean), steps=report.steps, rules=report.rules, teacher=teacher.model, tasks_dropped=dict(dropped.most_common(20))))
     print(f"{len(tasks)} questions, {len(got)} readable replies ({', '.join(f'{k} {v}' for k, v in seen.items())}), {len(got) - len(clean)} with social content, {len(kept)} traces kept in {args.out}")
