@@ -108,7 +108,7 @@ def get_dtype(
     if torch.cuda.get_device_capability(device)[0] >= 8: return torch.bfloat16
     return torch.float16 if kind == 'policy' else torch.float32
 
-# %% ../nbs/00_core.ipynb #9e1c0b79
+# %% ../nbs/00_core.ipynb #7f25c050
 @contextmanager
 def atomic_path(
     path:str|Path # the final place, a file or a folder
@@ -120,12 +120,13 @@ def atomic_path(
     try:
         yield tmp
         if path.is_dir():
+            if not tmp.is_dir(): raise ConfigError(f'{path} is a folder, and a file is to be written. Choose another name')
             old = path.with_name(f'.{path.name}.partial-old-{os.getpid()}'); os.replace(path, old)
             os.replace(tmp, path); shutil.rmtree(old)
         else: os.replace(tmp, path)
     finally: drop(tmp)
 
-# %% ../nbs/00_core.ipynb #11303fd5
+# %% ../nbs/00_core.ipynb #57ee0ca7
 def write_text(path:str|Path, text:str) -> Path:
     "Write `text` to `path` atomically, UTF-8."
     with atomic_path(path) as tmp: tmp.write_text(text, encoding='utf-8')
@@ -141,6 +142,7 @@ def read_json(path:str|Path):
     try: return json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError: raise DataError('no such file', file=path, remedy='Check the path') from None
     except json.JSONDecodeError as e: raise DataError(f'is not JSON ({e.msg})', file=path, line=e.lineno, remedy='Mend or rewrite the file') from None
+    except UnicodeDecodeError: raise DataError('is not text in UTF-8', file=path, remedy='Give a JSON file') from None
 
 def write_jsonl(path:str|Path, rows) -> Path:
     "Write dicts or dataclasses, one JSON object a line, atomically."
@@ -148,7 +150,7 @@ def write_jsonl(path:str|Path, rows) -> Path:
         for r in rows: f.write(json.dumps(to_plain(r), ensure_ascii=False, allow_nan=False) + '\n')
     return Path(path)
 
-# %% ../nbs/00_core.ipynb #e2528bf8
+# %% ../nbs/00_core.ipynb #6fc7b324
 def read_jsonl(
     path:str|Path, # a JSON Lines file, UTF-8 (a byte order mark is tolerated)
     required:dict|None=None # {field: type or tuple of types}; each row must have them
@@ -156,13 +158,15 @@ def read_jsonl(
     "Read JSON Lines; a row that is broken, or lacks a required field, raises `DataError` with file, line and field."
     path, rows = Path(path), []
     if not path.is_file(): raise DataError('no such file', file=path, remedy='Check the path')
-    with open(path, encoding='utf-8-sig') as f:
-        for i, line in enumerate(f, 1):
-            if not line.strip(): continue
-            try: row = json.loads(line)
-            except json.JSONDecodeError as e:
-                raise DataError(f'is not JSON ({e.msg} at column {e.colno})', file=path, line=i, remedy='Mend or remove the line') from None
-            check_row(row, required or {}, path, i); rows.append(row)
+    try:
+        with open(path, encoding='utf-8-sig') as f:
+            for i, line in enumerate(f, 1):
+                if not line.strip(): continue
+                try: row = json.loads(line)
+                except json.JSONDecodeError as e:
+                    raise DataError(f'is not JSON ({e.msg} at column {e.colno})', file=path, line=i, remedy='Mend or remove the line') from None
+                check_row(row, required or {}, path, i); rows.append(row)
+    except UnicodeDecodeError: raise DataError('is not text in UTF-8', file=path, remedy='Give a JSON Lines file') from None
     if not rows: raise DataError('holds no rows', file=path, remedy='Write the file again; an empty data set cannot be used')
     return rows
 
