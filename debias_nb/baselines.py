@@ -23,14 +23,14 @@ from .grpo import GRPOSettings, checked, train_grpo
 from .policy import as_messages, chat_text, load_policy, lora_config, sample
 from .reward import RewardModel, reward_functions
 
-# %% ../nbs/46_baselines.ipynb #4ea27074
+# %% ../nbs/46_baselines.ipynb #c11e215e
 TRAINED = ('sft_neutral', 'dpo', 'rloo', 'grpo_single')
 BASELINES = (*TRAINED, 'best_of_n', 'prompting')
 
 @dataclass(frozen=True)
 class BaselineSettings:
     "One baseline. Learning rates are each method's own; the rest is as in GRPO."
-    completions: int = 3840 # trained on, in all
+    completions: int = 5120 # trained on, in all
     batch: int = 64 # completions in an optimiser step (half as many pairs for DPO)
     num_generations: int = 8 # answers to each prompt, for RL
     max_completion_length: int = 40 # tokens
@@ -268,7 +268,7 @@ def pareto_plot(
     axs[0].set_ylabel('fairness (rule judge, held-out groups and templates)'); h, l = axs[0].get_legend_handles_labels(); fig.legend([x[0] for x in h], l, loc='outside upper center', ncols=min(8, len(l)), frameon=False, title=f'{len(seeds)} seeds, intervals over them' if seeds else None)
     return fig
 
-# %% ../nbs/46_baselines.ipynb #a3b1007f
+# %% ../nbs/46_baselines.ipynb #1ee84e20
 def add_baselines_arguments(parser):
     "For `debias-nb baselines`."
     parser.add_argument('--run', default='runs/demo', help='folder of a finished run (default: runs/demo)')
@@ -288,12 +288,13 @@ def run_baselines(args, log=print) -> int:
     from debias_nb.judges import RuleJudge
     from debias_nb.synthesis import load_dataset
     from debias_nb.taxonomy import load_taxonomy
-    run = Path(args.run)
+    run, changed = Path(args.run), dict(map(_setting, args.set))
+    for name in args.only: budget(name) # names are checked before anything else
     for part in ('config.json', 'dataset/train.jsonl', 'policy/base', 'reward', 'policy/grpo'):
         if not (run/part).exists(): raise ConfigError(f'{run} has no {part}, so it is no finished run. Make one with: debias-nb run --out {run}')
     c = read_json(run/'config.json'); data, reward, judge = load_dataset(run/'dataset'), RewardModel.from_pretrained(run/'reward', device=args.device), RuleJudge(load_taxonomy())
     g = {k: tuple(v) if isinstance(v, list) else v for k, v in c['grpo'].items() if k in GRPOSettings.__dataclass_fields__}
-    s = equal_budget(GRPOSettings(**g), **dict(map(_setting, args.set))); texts, facts = held_out_text(c)
+    s = equal_budget(GRPOSettings(**g), **changed); texts, facts = held_out_text(c)
     folder, metrics = run/'baselines', {}
     for name in ('base', 'grpo', *args.only):
         out = folder/name; source = None if name == 'base' else run/'policy/grpo' if name == 'grpo' else out
