@@ -181,7 +181,7 @@ def stage_regift(run:RunFolder, c:RunConfig, folder:Path) -> dict:
     write_jsonl(folder/'traces.jsonl', traces)
     return train_regift(run/'policy/base', traces, folder, c.regift, device=_device(c))
 
-# %% ../nbs/70_pipeline.ipynb #0bb4fd6c
+# %% ../nbs/70_pipeline.ipynb #f52d8bd3
 def models_of(c:RunConfig) -> tuple: # of 'base', 'grpo', 'regift', 'grpo+regift'
     "Whom a run compares. Both methods in a row make a whole model: too large to write for a policy of billions."
     return ('base', 'grpo', 'regift', 'grpo+regift') if c.model is None else ('base', 'grpo', 'regift')
@@ -192,10 +192,11 @@ def analyse_model(
     folder:Path # receives `samples.jsonl`, `ccbbq.jsonl` and `metrics.json`
 ) -> dict:
     "All numbers of one model."
-    model, tok = load_stage(run, name, device=_device(c))
+    model, tok = load_stage(run, name, device=_device(c)); many = 64 if c.model else 256 # answers at once
+    if hasattr(model, 'merge_and_unload'): model = model.merge_and_unload().eval() # the same but for rounding, and a quarter faster
     data, world, rates = load_dataset(run/'dataset'), *world_of(c)
     judge, a, n_tokens, rows = RuleJudge(load_taxonomy()), c.analysis, c.grpo.max_completion_length, []
-    answer = lambda prompts, n=1, seed=0, what='answers': sample(model, tok, prompts, n, n_tokens, seed=seed, desc=f'{name}: {what}')
+    answer = lambda prompts, n=1, seed=0, what='answers': sample(model, tok, prompts, n, n_tokens, batch_size=many, seed=seed, desc=f'{name}: {what}')
     texts, facts = held_out_text(to_plain(c))
     out = evaluate_policy(model, tok, answer, data, judge, RewardModel.from_pretrained(run/'reward', device=_device(c)), texts, facts, a.samples, a.split_prompts, c.seed, rows, min(READING, a.ppl_texts), c.regift.max_new_tokens)
     write_jsonl(folder/'samples.jsonl', rows)
@@ -206,7 +207,7 @@ def analyse_model(
     out = to_plain(out); write_json(folder/'metrics.json', dict(model=out, benchmarks=_benchmarks(Scorer(model, tok, log=lambda s: None), c)))
     return {}
 
-# %% ../nbs/70_pipeline.ipynb #f877d1ca
+# %% ../nbs/70_pipeline.ipynb #f65459ae
 def _probe(model, tok, judge, world, rates, c, name):
     "Stereotype rate per group, over prompts like those the world's text is made of."
     g = load_grammar(c.synthesis.profile); groups = [x for x in world.groups if not x.reference and x.stereotypes]
@@ -216,7 +217,7 @@ def _probe(model, tok, judge, world, rates, c, name):
         for i in range(c.analysis.probe_prompts):
             _, k, d, s = ms[(i*7919) % len(ms)]
             prompts.append(realise(g, world, x, world.group(k), d, s, seed=['probe', c.seed, x.id, i], only='neutral')['prompt']); owner.append(x.id)
-    said = sample(model, tok, prompts, 2, c.grpo.max_completion_length, seed=c.seed + 1, desc=f'{name}: groups')
+    said = sample(model, tok, prompts, 2, c.grpo.max_completion_length, batch_size=64 if c.model else 256, seed=c.seed + 1, desc=f'{name}: groups')
     flat = [(p, t, o) for p, ts, o in zip(prompts, said, owner) for t in ts]
     labels = [v.label for v in judge.judge_batch([p for p, *_ in flat], [t for _, t, _ in flat])]
     bad, n = Counter(o for (*_, o), l in zip(flat, labels) if l == 'biased'), Counter(o for *_, o in flat)
