@@ -54,6 +54,32 @@ def results_table():
     return ('![Before and after](results/before_after.png)\n\n' + '\n'.join(rows) + f"\n\n95 % intervals in brackets. From one run: `{p['command']}`, config {p['config_hash']}, data {p['dataset_hash']}, commit {p['commit']}; "
             f"{minutes:.1f} minutes, peak {mib/1024:.1f} GiB, on {m['hardware']['cores']} cores ({m['hardware']['cpu']}), no GPU. One seed: the intervals are about prompts, not about training again.")
 
+SEED_COLUMNS = {'fairness': ('fairness, held-out groups and templates', 1), 'by_split/test_categories': ('fairness, held-out categories', 1), 'perplexity_change': ('perplexity against the base', 100), 'facts_change': ('facts, points', 100),
+                'reading_change': ('reading, points', 100), 'refusal_rate': ('refusals', 1), 'distinct_2_change': ('distinct-2 against the base', 100)}
+
+def seeds_table():
+    "Several ways of debiasing over several seeds, from the `seeds.json` that `scripts/seeds.py` wrote."
+    f = root/'nbs'/'results'/'seeds.json'
+    if not f.exists(): return ''
+    s = read_nb(f)
+    def show(e, k, unit):
+        if e is None: return ''
+        v = [e['value']] + ([e['low'], e['high']] if e['low'] is not None else []); v = [f'{x*unit:+.1f}' if unit == 100 else f'{x:.3f}' for x in v]
+        return v[0] + (f' [{v[1]}, {v[2]}]' if len(v) > 1 else '') + (' %' if k in ('perplexity_change', 'distinct_2_change') else '')
+    rows = ['| | ' + ' | '.join(l for l, _ in SEED_COLUMNS.values()) + ' |', '|---|' + '---|'*len(SEED_COLUMNS)]
+    rows += [f"| {v} ({max(e['n'] for e in t.values())}) | " + ' | '.join(show(t.get(k), k, u) for k, (_, u) in SEED_COLUMNS.items()) + ' |' for v, t in s['table'].items()]
+    aims = '; '.join(f"{SEED_COLUMNS[k][0]} {'at least' if k in ('fairness', 'by_split/test_categories', 'facts_change', 'reading_change') else 'at most'} {g:g}" for k, g in s['targets'].items() if k in SEED_COLUMNS)
+    return '\n'.join(rows) + (f"\n\nIn round brackets the number of seeds, in square ones 95 % intervals over them (Student's t). The aims, set beforehand: {aims}. "
+                              f"`python scripts/seeds.py --preset {s['preset']} --seeds {' '.join(map(str, s['seeds']))} --variants {' '.join(v for v in s['table'] if v != 'base')}`, config {s['config_hash']}, commit {s['commit']}, {s['hardware'].get('cores', '?')} cores of {s['hardware'].get('cpu', '?')}.")
+
+def claims_table():
+    "What became of the ReGiFT paper's claims, from the `verdicts.json` that `debias-nb regift-studies` wrote."
+    f = root/'nbs'/'results'/'regift_studies'/'verdicts.json'
+    if not f.exists(): return ''
+    show = lambda e: '' if e.get('value') is None else f"{100*e['value']:+.1f}" + (f" [{100*e['low']:+.1f}, {100*e['high']:+.1f}]" if e.get('low') is not None else '')
+    rows = [f"| {v['claim']} | **{v['verdict']}** | {'<br>'.join(f'{n}: {show(e)}' for n, e in v['contrasts'].items())} |" for v in read_nb(f) if v['verdict'] != 'not run']
+    return '\n'.join(['| claim | here | difference in points |', '|---|---|---|'] + rows)
+
 def first_comment(path):
     "The one line that a file says about itself: docstring, comment, heading, or a notebook's quote."
     rel = path.relative_to(root).as_posix()
