@@ -132,7 +132,7 @@ def named(
     if again: I, ta = name, zh
     return Asker('named', dict(S=name, I=I, S2=_cap(I), me=me, my=my, you=name, You=name, you2=name, your=my), dict(S=zh, I=ta, you=zh), '3', '3')
 
-# %% ../nbs/21_grammar.ipynb #13d32a70
+# %% ../nbs/21_grammar.ipynb #3ce3ee0a
 ANSWERED = ('neutral', 'biased', 'biased_loud', 'subtle', 'fair_loud', 'refusal') # grades with sentences of their own; the disfluent ones are made from them
 MENTIONS = ('people', 'person', 'none') # how the answers of an instance name the group
 SCENARIO_LIST = ('hiring', 'renting', 'school', 'dating', 'service', 'neighbourhood', 'media', 'law', 'health', 'online', 'team')
@@ -174,7 +174,7 @@ class FullGrammar:
         self.openings, self.reasons, self.advice = openings, reasons, advice # grade -> tuple of Unit
         self.cores = cores # grade -> mention -> tuple of Unit
         self.words, self.basis, self.askers = words, basis, askers
-        self.phrases, self.leads, self.names = pools, leads, names # short phrases, introductory words, names: pairs
+        self.phrases, self.leads, self.names = pools, leads, names # short phrases (which may hold others: '{kind} ladder'), introductory words, names: pairs
         verbs = {n for u in self.units() for l in (*u.en, *u.zh) for _, names in l.forms for n in names if n[0] == '<'}
         conj = lambda v, n: _cap(conjugate(v[1:-1].lower(), n)) if v[1].isupper() else conjugate(v[1:-1], n)
         self.verbs = {n: {v: conj(v, n) for v in verbs} for n in ('1', '3', 'pl')}
@@ -186,15 +186,28 @@ class FullGrammar:
         for part in (self.openings, self.reasons, self.advice): out += [list(us) for us in part.values()]
         return out + [list(us) for by in self.cores.values() for us in by.values()]
 
+    def phrase(self,
+        name:str, # of a pool; a number at its end is not part of the name
+        random # a function that gives numbers in [0, 1)
+    ) -> tuple: # (English, Chinese)
+        "A short phrase with the phrases inside it."
+        ps = self.phrases[name.rstrip('0123456789')]; p = ps[int(random()*len(ps))]
+        if '{' in p[0]:
+            for m in _SLOT.finditer(p[0]):
+                x = self.phrase(m[1], random); p = p[0].replace(m[0], x[0], 1), p[1].replace(m[0], x[1], 1)
+        return p
+
     def units(self) -> list:
         "Every unit, once."
         us = [u for p in self.pools() for u in p]
         return us + [e for u in us for e in u.echo.values()]
 
-# %% ../nbs/21_grammar.ipynb #2f0fbebf
-_DETAILS = 'by place trait contact when who who2'.split()
-_PROMPT_SLOTS = {'en': set('a the people A The People role d neg pos qneg ppos negvp posvp basis bad S S2 I me my'.split() + _DETAILS), 'zh': set('g role d neg pos negvp posvp basis bad S I'.split() + _DETAILS)}
-_ANSWER_SLOTS = {'en': set('role neg Neg pos qneg ppos negvp posvp negvps posvps basis abasis ofthat ev good bad you you2 your'.split()), 'zh': set('role neg pos negvp posvp basis ofthat ev good bad you'.split())}
+# %% ../nbs/21_grammar.ipynb #3fa2fb4e
+_DETAILS = 'by place trait contact when who who2 doing thing thing2'.split()
+_ASKED = 'relation6 spot6 doing6'.split() # phrases of a question
+_FREE = 'thing5 doing5 trait5 by5 meet5 relation5'.split() # phrases that belong to no story
+_PROMPT_SLOTS = {'en': set('a the people A The People role d neg pos qneg ppos negvp posvp basis bad S S2 I me my'.split() + _DETAILS + _ASKED), 'zh': set('g role d neg pos negvp posvp basis bad S I'.split() + _DETAILS + _ASKED)}
+_ANSWER_SLOTS = {'en': set('role neg Neg pos qneg ppos negvp posvp negvps posvps basis abasis ofthat ev good bad you you2 your'.split() + _FREE), 'zh': set('role neg pos negvp posvp basis ofthat ev good bad you'.split() + _FREE)}
 _ECHO_SLOTS = {l: s | set(_DETAILS) for l, s in _ANSWER_SLOTS.items()}
 _SECTIONS = 'settings contexts asks openings cores reasons advice words basis askers pools leads names synonyms'.split()
 _NAMES = {'en': {'people': {'people', 'People'}, 'person': {'a', 'the', 'A', 'The'}, 'none': set()}, 'zh': {'people': {'g'}, 'person': {'g'}, 'none': set()}}
@@ -257,6 +270,10 @@ def load_full_grammar(
         if lack: raise DataError(f'{g} has no core of class {", ".join(lack)}', file=path, field='cores', remedy='Each grade needs each class, else the name would tell the grade')
     pools = {k: _pairs(v, path, k) for k, v in data['pools'].items()}
     pools['place'] = tuple((f'{n[0]} {k[0]}', n[1] + k[1]) for n in pools.pop('street') for k in pools['street_kind']); pools.pop('street_kind')
+    for k, ps in pools.items():
+        for p in ps:
+            a, b = (sorted(m[1] or m[2] for m in _SLOT.finditer(t)) for t in p)
+            if a != b or set(a) - set(pools): raise DataError(f'{" / ".join(p)!r} must hold the same phrases in both languages', file=path, field=k, remedy=f"Phrases: {', '.join(sorted(pools))}")
     split = lambda s: tuple(s.split('、'))
     words = {k: ({f: split(m[f]) for f in ('neg', 'pos', 'neg_vp', 'pos_vp')}, _pairs(m['ev'], path, k), tuple(m.get('fits', ' '.join(SCENARIO_LIST)).split())) for k, m in data['words'].items()}
     leads = {k: tuple(tuple((_SLOT.sub('%s', t), tuple(m[1] for m in _SLOT.finditer(t))) for t in (en + ' ', zh)) for en, zh in _pairs(v, path, k)) for k, v in data['leads'].items()}
@@ -411,13 +428,14 @@ def _garble_zh(text, kinds, r, mark):
         if mark not in cs[k:] and len(cs) > 4: out[-1] = (cs[:k], '')
     return ''.join(''.join(cs) + ('' if 'run-on' in kinds else end) for cs, end in out)
 
-# %% ../nbs/21_grammar.ipynb #2fa8322e
+# %% ../nbs/21_grammar.ipynb #51988df7
 _SHAPES = (('core',), ('core', 'advice'), ('opening', 'core'), ('core', 'reason'), ('opening', 'core', 'advice'), ('core', 'reason', 'advice'), ('opening', 'core', 'reason'), ('opening', 'core', 'reason', 'advice'))
 _SHAPE_WEIGHTS = (1.5, 2.5, .5, 4.5, 1, 3, .75, 1)
 _REFUSAL_SHAPES = (('core',), ('core', 'reason'))
 _MENTION_WEIGHTS = (.36, .34, .30)
 _NO_LEAD = ('', ()), ('', ())
 _DEGREES = ('', '', 'rather ', 'quite ', 'somewhat ', 'pretty '), ('', '', 'really ', 'truly ', 'reasonably ') # before an English adjective
+_SHORT = [k for k in _DETAILS if not k.startswith('who')] + _FREE + _ASKED
 _LED = {(g, p) for g in ('neutral', 'biased', 'subtle') for p in ('core', 'reason', 'advice')} - {('subtle', 'advice')} # parts that may be led in
 
 class GrammarGenerator:
@@ -501,14 +519,17 @@ class GrammarGenerator:
         context = ch(pools['contexts']) if random() < .95 else None
         line = int(random()*len(context.en)) if context else None # an answer takes up the line that was said
         led = lambda part, p: ch(G.leads[part]) if random() < p else None
-        said = {'prompt': [wording(setting.frames, led('frame', .05)), *([wording(context, k=line)] if context else []), wording(ask, led('question', .4))]}
-        short = {k: ch(ps) for k, ps in G.phrases.items()}
-        for k in ('who', 'who2'): short[k] = _full_name(ch(G.names['surname']), ch(G.names['fm'[int(random()*2)]])) if random() < .85 else ch(G.phrases['relation'])
+        said = {'prompt': [wording(setting.frames, led('frame', .1 if asker.id not in ('imagine', 'suppose') else 0)), *([wording(context, k=line)] if context else []), wording(ask, led('question', .4))]}
+        short = {k: G.phrase(k, random) for k in _SHORT}
+        while short['thing2'] == short['thing']: short['thing2'] = G.phrase('thing', random)
+        for k in ('who', 'who2'): short[k] = _full_name(ch(G.names['surname']), ch(G.names['fm'[int(random()*2)]])) if random() < .85 else G.phrase('relation', random)
         told = any('who' in f[1] for _, (f, _), _ in said['prompt']) # is somebody else named in the story?
         def lead_in(part, used):
             x = random(); which = 'who' if told and x < .6 else 'you' if x < .85 else part if x < .95 else ''
+            if which in used: which = part if random() < .7 else '' # not two of a kind in one answer
             if not which or which in used: return None
             used.add(which); return ch(G.leads[which])
+        about = G.phrase('about', random) if asker.id == 'named' and random() < .7 else None # a word on who asks, once, where the story introduces them
         for grade in ANSWERED:
             pool, used = pools[grade], set()
             shape = ch(_REFUSAL_SHAPES) if grade == 'refusal' else r.choices(_SHAPES, weights=_SHAPE_WEIGHTS)[0]
@@ -518,6 +539,7 @@ class GrammarGenerator:
                 us = pool['core'][mention] if p == 'core' else pool['opening'][kind] if p == 'opening' else pool[p]
                 if us: parts.append(wording(ch(us), lead_in(p, used) if (grade, p) in _LED else None))
             steps[grade], degree[grade] = step(), (ch(_DEGREES[0]) if grade == 'biased' else '', ch(_DEGREES[1]))
+        short.update({n: G.phrase(n, random) for us in said.values() for _, _, lead in us for n in lead[0][1] if n[-1].isdigit() and n not in short and n not in ('who2', 'you2')})
         # into words
         def say(who, keys):
             out = []
@@ -525,6 +547,7 @@ class GrammarGenerator:
                 if l not in langs: out.append({}); continue
                 s = dict(self._group_slots(who, b)[l])
                 s.update(asker.zh if l else asker.en)
+                if about: s['S'] = about[1] + s['S'] if l else f"{s['S']}, {about[0]},"
                 s.update({k: p[l] for k, p in short.items()})
                 s.update(role=setting.role[l], d=d[l], neg=w.neg[a][l], pos=pos[l], negvp=w.neg_vp[v][l], posvp=pos_vp[l], ev=e[l])
                 if not l:
