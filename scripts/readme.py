@@ -101,7 +101,9 @@ def file_tree():
         for p in sorted(d.iterdir(), key=lambda p: (p.is_dir(), p.name)):
             if p.name[0] in '_.' or p.name.endswith('.egg-info'): continue
             if p.is_dir():
-                if any(q.suffix in suffixes for q in p.rglob('*')): add(depth, p.name + '/', FOLDERS.get(p.relative_to(root).as_posix(), '')); folder(p, depth + 1, suffixes)
+                if re.fullmatch(r'seed\d+', p.name): # many files of one kind: one line
+                    if p.name == 'seed0': add(depth, 'seed*/', 'a file per setting, as debias-nb regift-studies wrote it')
+                elif any(q.suffix in suffixes for q in p.rglob('*')): add(depth, p.name + '/', FOLDERS.get(p.relative_to(root).as_posix(), '')); folder(p, depth + 1, suffixes)
             elif p.suffix in suffixes: add(depth, p.name, first_comment(p))
     about = {'nbs': 'the source: notebooks that teach, test and export', 'debias_nb': 'the package, exported by nbdev-export, one module per notebook; never edited by hand',
              'tests': 'the suite around the notebooks', 'scripts': "the README's commands", 'benchmarks': 'speed, measured side by side', 'configs': 'launch configurations'}
