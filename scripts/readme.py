@@ -77,7 +77,7 @@ def claims_table():
     f = root/'nbs'/'results'/'regift_studies'/'verdicts.json'
     if not f.exists(): return ''
     show = lambda e: '' if e.get('value') is None else f"{100*e['value']:+.1f}" + (f" [{100*e['low']:+.1f}, {100*e['high']:+.1f}]" if e.get('low') is not None else '')
-    rows = [f"| {v['claim']} | **{v['verdict']}** | {'<br>'.join(f'{n}: {show(e)}' for n, e in v['contrasts'].items())} |" for v in read_nb(f) if v['verdict'] != 'not run']
+    rows = [f"| {v['claim']} | **{v['verdict']}** | {'<br>'.join(f"{n}: {show(e)}, {e['n']} seeds" for n, e in v['contrasts'].items())} |" for v in read_nb(f) if v['verdict'] != 'not run']
     return '\n'.join(['| claim | here | difference in points |', '|---|---|---|'] + rows)
 
 def first_comment(path):
