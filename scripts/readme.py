@@ -77,7 +77,8 @@ def claims_table():
     f = root/'nbs'/'results'/'regift_studies'/'verdicts.json'
     if not f.exists(): return ''
     show = lambda e: '' if e.get('value') is None else f"{100*e['value']:+.1f}" + (f" [{100*e['low']:+.1f}, {100*e['high']:+.1f}]" if e.get('low') is not None else '')
-    rows = [f"| {v['claim']} | **{v['verdict']}** | {'<br>'.join(f"{n}: {show(e)}, {e['n']} seeds" for n, e in v['contrasts'].items())} |" for v in read_nb(f) if v['verdict'] != 'not run']
+    line = lambda v: '<br>'.join(f"{n}: {show(e)}, {e['n']} seed{'s' if e['n'] != 1 else ''}" for n, e in v['contrasts'].items())
+    rows = [f"| {v['claim']} | **{v['verdict']}** | {line(v)} |" for v in read_nb(f) if v['verdict'] != 'not run']
     return '\n'.join(['| claim | here | difference in points |', '|---|---|---|'] + rows)
 
 def first_comment(path):
