@@ -619,7 +619,7 @@ def side_by_side(
     rows += [dict(grade=q.grade, **{k: t[q.grade] for k, t in cols.items()}, labels=f'{q.fairness:g} / {q.neutrality:g} / {q.quality:g}') for q in x.responses]
     return pd.DataFrame(rows).fillna('').set_index('grade')
 
-# %% ../nbs/21_grammar.ipynb #cf235e9e
+# %% ../nbs/21_grammar.ipynb #318a1f1a
 def to_row(
     x:BilingualInstance
 ) -> dict: # as `synthesis.read_instances` and `read_bilingual` read it
@@ -634,8 +634,9 @@ def read_bilingual(
     "Read instances back, one at a time."
     path = Path(path)
     if not path.is_file(): raise DataError('no such file', file=path, remedy='Check the path')
-    with open(path, encoding='utf-8') as f:
+    with open(path, encoding='utf-8', errors='surrogateescape') as f:
         for i, line in enumerate(f, 1):
+            if re.search('[\udc80-\udcff]', line): raise DataError('is not text in UTF-8', file=path, line=i, remedy='Give a JSON Lines file')
             try: row = json.loads(line)
             except json.JSONDecodeError as e: raise DataError(f'is not JSON ({e.msg})', file=path, line=i, remedy='Write the file again') from None
             check_row(row, {**FIELDS, 'language': str, 'renderings': dict, 'plan': dict}, path, i)

@@ -699,12 +699,14 @@ def push_to_hub(
             raise ConfigError(f'The hub refused the upload: {" ".join(str(e).split())[:200]}. Check the token (hf auth login) and that you may write to {repo_id}') from None
     return f'https://huggingface.co/datasets/{repo_id}'
 
-# %% ../nbs/26_quality.ipynb #7ac57812
+# %% ../nbs/26_quality.ipynb #70e4b20e
 def load_any(folder:str|Path) -> dict: # split -> instances, with their renderings where they have any
     "A data set folder, in one language or two, read back and checked."
     from debias_nb.synthesis import SPLITS, load_dataset
     files = {s: f for s in SPLITS if (f := Path(folder)/f'{s}.jsonl').is_file()}
-    if 'train' not in files or any('"renderings"' not in f.open(encoding='utf-8').readline() for f in files.values() if f.stat().st_size): return load_dataset(folder)
+    def first(f):
+        with f.open(encoding='utf-8', errors='replace') as lines: return lines.readline()
+    if 'train' not in files or not files['train'].stat().st_size or any('"renderings"' not in first(f) for f in files.values() if f.stat().st_size): return load_dataset(folder)
     from debias_nb.grammar import read_bilingual
     return {s: list(progress(read_bilingual(files[s]), f'reading {s}')) if s in files else [] for s in SPLITS}
 
