@@ -193,7 +193,7 @@ def analyse_model(
 ) -> dict:
     "All numbers of one model."
     model, tok = load_stage(run, name, device=_device(c)); many = 64 if c.model else 256 # answers at once
-    if hasattr(model, 'merge_and_unload'): model = model.merge_and_unload().eval() # the same but for rounding, and a quarter faster
+    if hasattr(model, 'merge_and_unload'): model = model.merge_and_unload().eval() # the same but for rounding, and faster
     data, world, rates = load_dataset(run/'dataset'), *world_of(c)
     judge, a, n_tokens, rows = RuleJudge(load_taxonomy()), c.analysis, c.grpo.max_completion_length, []
     answer = lambda prompts, n=1, seed=0, what='answers': sample(model, tok, prompts, n, n_tokens, batch_size=many, seed=seed, desc=f'{name}: {what}')
@@ -255,7 +255,7 @@ def _benchmarks(scorer, c):
 def stages_of(c:RunConfig) -> dict: # stage name -> function(run, config, folder)
     "The road, in order."
     analysis = {f'analysis/{m}': (lambda run, c, folder, m=m: analyse_model(run, c, m, folder)) for m in models_of(c)}
-    both = {'policy/grpo+regift': stage_grpo_regift} if 'grpo+regift' in models_of(c) else {}
+    both = {'policy/grpo+regift': lambda run, c, folder: stage_grpo_regift(run, c, folder, _device(c))} if 'grpo+regift' in models_of(c) else {}
     return {'dataset': stage_dataset, 'policy/base': stage_base, 'reward': stage_reward, 'policy/grpo': stage_grpo, 'policy/regift': stage_regift, **both, **analysis}
 
 def run_pipeline(

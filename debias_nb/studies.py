@@ -283,13 +283,14 @@ def load_stage(
 def stage_grpo_regift(
     run, # a run's folder with policy/base and policy/grpo
     c, # has `.regift` (`ReGiFTSettings`) and `.seed`
-    folder:Path # receives a whole model
+    folder:Path, # receives a whole model
+    device:str='cpu'
 ) -> dict:
     "Pipeline stage: ReGiFT on top of GRPO."
     traces = make_traces(c.regift.n_traces, c.seed, style=c.regift.style); assert_agnostic(traces, load_taxonomy())
     with tempfile.TemporaryDirectory() as d:
         first, second = Path(d)/'grpo', Path(d)/'regift'
-        merge_adapter(run/'policy/base', run/'policy/grpo', first); info = train_regift(first, traces, second, c.regift, device='cpu')
+        merge_adapter(run/'policy/base', run/'policy/grpo', first); info = train_regift(first, traces, second, c.regift, device=device)
         merge_adapter(first, second, folder)
         write_json(folder/'training_log.json', read_json(second/'training_log.json'))
     return info

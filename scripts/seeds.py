@@ -3,7 +3,7 @@
     python scripts/seeds.py --preset tiny --seeds 0 1 2 3 4 --jobs 2 --out runs/seeds
 
 Each seed has its own world, base policy and reward, made once and shared by all variants. Each runs in a process of its own, --jobs of them side by side, each
-with its share of the cores, and writes what it does into seed-<n>.log: on two cores, two trainings of one thread beat one of two. Whatever is whole is kept, so
+with its share of the cores, and writes what it does into seed-<n>.log: small models gain little from more than one thread each. Whatever is whole is kept, so
 the same command goes on after an interruption, and more seeds or variants can be added later. seeds.json and seeds.png are written into --out anew after each variant.
 """
 import argparse
