@@ -3,8 +3,8 @@
     python benchmarks/grpo_step.py --run runs/demo --steps 12          # a finished run's base and reward
     python benchmarks/grpo_step.py --shape qwen2.5-0.5b --steps 6      # random weights of a published shape, on a GPU
 
-Three ways, step by step in turn so that a busy machine is busy for all: `stock` (TRL's GRPOTrainer, each reward head its own forward), `shared` (ours, one reward forward) and `fast` (ours, with
-fast_generation). Each step's wall clock and CPU seconds, split into generation, reward, reference forward, policy forward and backward. The median over steps counts; ratios are of medians of CPU seconds
+Four ways, step by step in turn so that a busy machine is busy for all: `stock` (TRL's GRPOTrainer, each reward head its own forward), `shared` (ours, one reward forward), `fast` (with fast_generation
+too) and `ours` (with share_prompts too: the default). Each step's wall clock and CPU seconds, split into generation, reward, reference forward, policy forward and backward. The median over steps counts; ratios are of medians of CPU seconds
 on a CPU and of wall clock on a GPU. Writes benchmarks/grpo_step.json (other devices and shapes already in it stay).
 """
 import argparse
@@ -89,10 +89,10 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0]); p.add_argument('--run'); p.add_argument('--shape', choices=[s for s in SHAPES if 'deberta' not in s])
     p.add_argument('--steps', type=int, default=12); p.add_argument('--warmup', type=int, default=2); p.add_argument('--device', default='auto'); p.add_argument('--threads', type=int, default=1)
     p.add_argument('--length', type=int, default=40); p.add_argument('--out', default=str(Path(__file__).with_suffix('.json'))); a = p.parse_args()
-    torch.set_num_threads(a.threads); _quiet_libraries(); device = get_device(a.device); s = GRPOSettings(steps=a.steps + a.warmup, max_completion_length=a.length, fast_generation=False); n = s.prompts_per_step
+    torch.set_num_threads(a.threads); _quiet_libraries(); device = get_device(a.device); s = GRPOSettings(steps=a.steps + a.warmup, max_completion_length=a.length, fast_generation=False, share_prompts=False); n = s.prompts_per_step
     with tempfile.TemporaryDirectory() as d:
         base, make, prompts, what = material(a, device, Path(d)); trainers = {}
-        for name, cls, kw in (('stock', Stock, {}), ('shared', Ours, dict(settings=s)), ('fast', Ours, dict(settings=replace(s, fast_generation=True)))):
+        for name, cls, kw in (('stock', Stock, {}), ('shared', Ours, dict(settings=s)), ('fast', Ours, dict(settings=replace(s, fast_generation=True))), ('ours', Ours, dict(settings=replace(s, fast_generation=True, share_prompts=True)))):
             set_seed(0); model, tok = load_policy(base, device=a.device); data = Dataset.from_list([{'prompt': as_messages(x)} for x in prompts[:n*(s.steps + 1)]])
             fns = separate(make) if name == 'stock' else reward_functions(make())
             t = cls(model=model, args=grpo_config(s, Path(d)/name, device), processing_class=tok, train_dataset=data, reward_funcs=[checked(f, s.saturation) for f in fns], peft_config=lora_config(s.lora_r, s.lora_alpha), **kw)
@@ -120,7 +120,7 @@ def main():
         table[name] = dict(wall={k: med(k, 0) for k in parts}, cpu={k: med(k, 1) for k in parts}, steps=len(rows), tokens_per_answer=round(statistics.mean(h['completions/mean_length'] for h in t.state.log_history if 'completions/mean_length' in h), 2))
     key = ('cpu', 'wall')[1 - which]; base_step = table['stock'][key]['step']
     result = dict(what=what, device=str(device), threads=a.threads, measured=key + ' seconds per step, median', ways=table, times_faster_than_stock={n: round(base_step/v[key]['step'], 3) for n, v in table.items()},
-                  reward_share_of_step={n: round(v[key]['reward']/v[key]['step'], 4) for n, v in table.items()}, generation_times_faster=round(table['stock'][key]['generation']/table['fast'][key]['generation'], 3), environment=environment())
+                  reward_share_of_step={n: round(v[key]['reward']/v[key]['step'], 4) for n, v in table.items()}, generation_times_faster=round(table['stock'][key]['generation']/table['ours'][key]['generation'], 3), environment=environment())
     out = Path(a.out); old = json.loads(out.read_text()) if out.is_file() else {}
     out.write_text(json.dumps({**old, f'{a.shape or "tiny"} on {device.type}': result}, indent=2) + '\n')
     for n, v in table.items(): print(f'{n:8}' + '  '.join(f'{k} {v[key][k]:.3f}' for k in parts) + f'   {result["times_faster_than_stock"][n]} x')

@@ -23,7 +23,7 @@ from .grpo import GRPOSettings, checked, train_grpo
 from .policy import as_messages, chat_text, load_policy, lora_config, sample
 from .reward import RewardModel, reward_functions
 
-# %% ../nbs/46_baselines.ipynb #c11e215e
+# %% ../nbs/46_baselines.ipynb #25e3918b
 TRAINED = ('sft_neutral', 'dpo', 'rloo', 'grpo_single')
 BASELINES = (*TRAINED, 'best_of_n', 'prompting')
 
@@ -38,6 +38,7 @@ class BaselineSettings:
     dpo_lr: float = 2e-4
     rl_lr: float = 5e-4
     dpo_beta: float = 0.1 # TRL's default
+    dpo_sft: float = 0. # weight of the chosen answer's own likelihood in DPO's loss (2404.19733); 0: plain DPO
     kl: float = 0.05 # for RL
     weights: tuple = (1.0, 0.5, 0.5) # of the reward heads, for RLOO and best-of-n
     saturation: float = 0.8 # as in GRPO
@@ -87,7 +88,7 @@ def pairs(
     else: row = lambda x: dict(prompt=chat_text(tokenizer, x.prompt), **{k: f' {getattr(x, v)}{tokenizer.eos_token}' for k, v in columns})
     return Dataset.from_list([row(x) for x in instances])
 
-# %% ../nbs/46_baselines.ipynb #c1e01a4b
+# %% ../nbs/46_baselines.ipynb #bf869192
 def _arguments(s, out, device, lr, batch):
     dtype = get_dtype(device)
     return dict(output_dir=str(out), max_steps=s.steps, per_device_train_batch_size=batch, learning_rate=lr, lr_scheduler_type='constant_with_warmup', warmup_steps=3, logging_steps=1, save_strategy='no', report_to='none',
@@ -101,7 +102,8 @@ def _trainer(name, model, tokenizer, instances, out, s, reward, device):
     if name == 'dpo':
         if s.batch % 2: raise ConfigError(f'batch {s.batch} is odd; DPO trains on pairs. Give an even one')
         data = pairs(draw(instances, s.steps*s.batch//2, s.seed), tokenizer, ('chosen', 'neutral'), ('rejected', 'biased'))
-        return DPOTrainer(args=DPOConfig(**a(s.dpo_lr, s.batch//2), beta=s.dpo_beta, max_length=1024), train_dataset=data, **kw)
+        more = dict(loss_type=['sigmoid', 'sft'], loss_weights=[1., s.dpo_sft]) if s.dpo_sft else {}
+        return DPOTrainer(args=DPOConfig(**a(s.dpo_lr, s.batch//2), beta=s.dpo_beta, max_length=1024, **more), train_dataset=data, **kw)
     prompts = list(dict.fromkeys(x.prompt for x in instances))
     data = Dataset.from_list([{'prompt': as_messages(p)} if tokenizer.chat_template else {'prompt': chat_text(tokenizer, p)} for p in prompts])
     args = RLOOConfig(**a(s.rl_lr, s.batch), num_generations=s.num_generations, max_completion_length=s.max_completion_length, beta=s.kl, temperature=s.temperature, reward_weights=list(s.weights))

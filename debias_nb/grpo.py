@@ -34,7 +34,7 @@ from .aggregation import AGGREGATIONS, DualAscent, aggregate, diagnose
 from .core import ConfigError, DataError, RewardError, get_device, get_dtype, read_json, read_jsonl, set_seed, show_progress, write_json, write_jsonl
 from .policy import as_messages, check_model_folder, load_policy, lora_config, sample
 
-# %% ../nbs/44_grpo.ipynb #71efa4ae
+# %% ../nbs/44_grpo.ipynb #b75193ab
 @dataclass(frozen=True)
 class GRPOSettings:
     "One GRPO training. Ours, except that LoRA and GRPO are the paper's."
@@ -65,6 +65,7 @@ class GRPOSettings:
     gradient_checkpointing: bool = False
     load_in_4bit: bool = False # QLoRA: needs a GPU and bitsandbytes
     fast_generation: bool|None = None # read each prompt once, drop finished rows; None: where each process holds whole weights and vLLM is off
+    share_prompts: bool|None = None # each prompt is read once for its group in the forward passes too; None: where each process holds whole weights, without gradient checkpointing
     vllm: str = '' # 'colocate' or 'server': TRL's vllm_mode
     save_every: int = 0 # steps between checkpoints; an interrupted training goes on from the last whole one
     stop_kl: float = 0. # stop when the KL to the base exceeds this; 0: never
@@ -144,7 +145,7 @@ def sample_in_groups(
         logits = step(input_ids=new[:, None], attention_mask=mask, position_ids=position[:, None]); position = position + 1
     return [o[:k] for o, k in zip(out.tolist(), lengths.tolist())]
 
-# %% ../nbs/44_grpo.ipynb #600f7b1d
+# %% ../nbs/44_grpo.ipynb #87970048
 class EpochSampler(RepeatSampler):
     "TRL's order of prompts, which can be put at any epoch: a resumed run then sees the prompts that it would have seen."
     def set_epoch(self, epoch:int):
@@ -163,6 +164,9 @@ class MultiRewardTrainer(GRPOTrainer):
         whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled or self.use_vllm)
         if settings.fast_generation and not whole: raise ConfigError('fast_generation needs whole weights on each process. Switch it off with FSDP, DeepSpeed and vLLM')
         self.fast_generation = whole if settings.fast_generation is None else settings.fast_generation
+        whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled or self.args.gradient_checkpointing)
+        if settings.share_prompts and not whole: raise ConfigError('share_prompts needs whole weights on each process and no gradient checkpointing. Switch it off with FSDP and DeepSpeed')
+        self.share_prompts = whole if settings.share_prompts is None else settings.share_prompts
 
     def _get_train_sampler(self, dataset=None):
         s = super()._get_train_sampler(dataset)
@@ -187,6 +191,21 @@ class MultiRewardTrainer(GRPOTrainer):
             ids[i] = [self.eos_token_ids[0]]
             if logprobs is not None: logprobs[i] = [math.nan]
         return ids, logprobs
+
+    def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, compute_aux_loss=False, **kw):
+        P, B = input_ids.size(1) - logits_to_keep - 1, len(input_ids) # a prompt's last token is read with its answers
+        if not self.share_prompts or P < 1 or compute_aux_loss or any(v is not None for v in kw.values()) or len(input_ids[:, :P].unique(dim=0)) > B/2:
+            return super()._get_per_token_logps_and_entropies(model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **kw)
+        parts = [self._logps_in_groups(model, i, m, P) for i, m in zip(input_ids.split(batch_size or B), attention_mask.split(batch_size or B))]
+        return torch.cat([x.log_probs for x in parts]), torch.cat([x.entropy for x in parts]) if compute_entropy else None, None
+
+    def _logps_in_groups(self, model, ids, mask, P): # ids, mask: (rows, tokens)
+        "The first P tokens of equal prompts are read once; their keys and values serve all answers, and gather their gradients."
+        (u, m), copies = torch.stack([ids[:, :P], mask[:, :P]]).unique(dim=1, return_inverse=True)
+        cache, at = DynamicCache(config=self.model.config), lambda m: (m.cumsum(1) - 1).clamp(min=0)
+        with self.accelerator.autocast():
+            model(input_ids=u, attention_mask=m, position_ids=at(m), past_key_values=cache, use_cache=True, logits_to_keep=1); cache.batch_select_indices(copies)
+            return model(input_ids=ids[:, P:-1], attention_mask=mask[:, :-1], position_ids=at(mask)[:, P:-1], past_key_values=cache, shift_labels=ids.masked_fill(mask == 0, -100)[:, P + 1:], fused_lm_head=True)
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         t0 = time.perf_counter()

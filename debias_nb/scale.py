@@ -6,9 +6,9 @@
 __all__ = ['SHAPES', 'SCALE', 'shape_of', 'meta_model', 'parameters', 'lora_parameters', 'ScalePreset', 'step_cost', 'explain',
            'accelerate_configs', 'launch_command', 'recommend']
 
-# %% ../nbs/48_scale.ipynb #f994edc3
+# %% ../nbs/48_scale.ipynb #6fb61f21
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -81,7 +81,7 @@ SCALE = {p.name: p for p in (
         GRPOSettings(steps=500, prompts_per_step=16, learning_rate=1e-5, max_completion_length=128, gradient_accumulation=8, gradient_checkpointing=True, vllm='colocate', save_every=50), 80, 'ddp'),
 )}
 
-# %% ../nbs/48_scale.ipynb #75ec5abc
+# %% ../nbs/48_scale.ipynb #e8dd559b
 def step_cost(
     model, # a policy, on any device (see `meta_model`)
     s:GRPOSettings,
@@ -97,12 +97,15 @@ def step_cost(
     B, C, P = s.prompts_per_step*s.num_generations, s.max_completion_length, prompt_tokens; local = B/processes; part = local/s.gradient_accumulation
     k = 1/processes if sharded else 1.; layer = ((6*h + 7*r) if r else 8*h) + 2*kv + 4*i + 2 + heads
     act = b if b >= 2 else 2 # 4-bit weights compute in half precision
+    fast = not (sharded or s.vllm) if s.fast_generation is None else s.fast_generation
+    share = not (sharded or s.gradient_checkpointing) if s.share_prompts is None else s.share_prompts
+    groups = min(s.prompts_per_step, part); groups = groups if share and groups <= part/2 else part # prompts that a part reads
     linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not model.get_output_embeddings())
     memory = dict(weights=b*N*k, adapter=4*n*k if r else 0, gradients=(4*n if r else b*N)*k, adam=(8*n if r else 2*b*N)*k, reference=0 if r or not s.beta else b*N*k,
-                  activations=part*(P + C)*act*(((L*h + layer) if s.gradient_checkpointing else L*layer) + (0 if r else 2*h)), cache=local*(P + C)*2*L*kv*act,
-                  merged=linear*b if s.fast_generation and r else 0, reward=4*reward_parameters)
-    reads = s.prompts_per_step*P if s.fast_generation else B*P # prompts are read once, or once per answer
-    tokens = dict(prompt_read=reads, sampled=B*C, reference=B*(P + C) if s.beta else 0, trained=B*(P + C))
+                  activations=(groups*P + part*C)*act*(((L*h + layer) if s.gradient_checkpointing else L*layer) + (0 if r else 2*h)) + (part*P*2*(h + kv)*L*act if groups < part else 0), cache=local*(P + C)*2*L*kv*act,
+                  merged=linear*b if fast and r and b >= 2 else 0, reward=4*reward_parameters)
+    reads = s.prompts_per_step*P if fast else B*P # prompts are read once, or once per answer
+    passed = round(groups*P*B/part) + B*C; tokens = dict(prompt_read=reads, sampled=B*C, reference=passed if s.beta else 0, trained=passed)
     flops = 2*N*(tokens['prompt_read'] + tokens['sampled'] + tokens['reference']) + (4 if r else 6)*N*tokens['trained'] + (2*N*tokens['trained'] if s.gradient_checkpointing else 0) + 2*reward_parameters*B*(P + C)
     return dict(memory=memory, tokens=tokens, flops=flops, parameters=N, trained=n)
 
@@ -115,7 +118,7 @@ def explain(
     lines += [f'{k:>12} {v/G:9.3f} GiB' for k, v in cost['memory'].items() if v] + [f"{'together':>12} {total/G:9.3f} GiB" + (f' of {gib:g}: {"fits" if total/G < .9*gib else "does not fit with a tenth to spare"}' if gib else '')]
     return '\n'.join(lines + [f"{k:>12} {v:9,} tokens" for k, v in cost['tokens'].items() if v] + [f"{'operations':>12} {cost['flops']:9.2e} a step"])
 
-# %% ../nbs/48_scale.ipynb #3a6badce
+# %% ../nbs/48_scale.ipynb #d70c032d
 def accelerate_configs() -> dict: # name -> file
     "The accelerate configurations that come with the package."
     return {f.stem.removeprefix('accelerate_'): f for f in sorted(Path(__import__('debias_nb').__file__).parent.glob('accelerate_*.yaml'))}
@@ -136,8 +139,8 @@ def recommend(
     reward_parameters:int=0
 ) -> dict: # {'accelerate': name or None, 'vllm': '', 'colocate' or 'server', 'load_in_4bit': bool, 'gib': per GPU}
     "The simplest way of running that fits with a tenth to spare; 4 bits on one GPU come before a second machine."
-    need = lambda **kw: sum(step_cost(model, s, prompt_tokens, reward_parameters, **kw)['memory'].values())/2**30
-    vllm = '' if parameters(model) < 1e9 else 'colocate'; room = .9*gib*(.7 if vllm else 1.) # vLLM takes its part of the memory
+    vllm = '' if parameters(model) < 1e9 else 'colocate'; q = replace(s, vllm=s.vllm or vllm)
+    need = lambda **kw: sum(step_cost(model, q, prompt_tokens, reward_parameters, **kw)['memory'].values())/2**30; room = .9*gib*(.7 if vllm else 1.) # vLLM takes its part of the memory
     for name, kw in [('one_gpu' if gpus == 1 else 'ddp', dict(processes=gpus)), *([('fsdp', dict(processes=gpus, sharded=True))] if gpus > 1 else [])]:
         if (g := need(**kw)) < room: return dict(accelerate=name, vllm=vllm, load_in_4bit=False, gib=round(g, 1))
     if s.lora_r and (g := need(weight_bytes=.5)) < .9*gib: return dict(accelerate='one_gpu', vllm='', load_in_4bit=True, gib=round(g, 1))
