@@ -23,7 +23,7 @@ from .grpo import GRPOSettings, checked, train_grpo
 from .policy import as_messages, chat_text, load_policy, lora_config, sample
 from .reward import RewardModel, reward_functions
 
-# %% ../nbs/46_baselines.ipynb #25e3918b
+# %% ../nbs/46_baselines.ipynb #1a2df049
 TRAINED = ('sft_neutral', 'dpo', 'rloo', 'grpo_single')
 BASELINES = (*TRAINED, 'best_of_n', 'prompting')
 
@@ -35,7 +35,7 @@ class BaselineSettings:
     num_generations: int = 8 # answers to each prompt, for RL
     max_completion_length: int = 40 # tokens
     sft_lr: float = 5e-4
-    dpo_lr: float = 2e-4
+    dpo_lr: float = 1e-4
     rl_lr: float = 5e-4
     dpo_beta: float = 0.1 # TRL's default
     dpo_sft: float = 0. # weight of the chosen answer's own likelihood in DPO's loss (2404.19733); 0: plain DPO

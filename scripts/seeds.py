@@ -54,7 +54,7 @@ def stage_variant(run, config, name, folder, samples, judge):
     metrics = evaluate_policy(model, tok, answer, data, judge, reward, *held_out_text(run.config), samples, a.split_prompts, config.seed, rows, min(READING, a.ppl_texts), config.regift.max_new_tokens)
     metrics |= _ccbbq(model, tok, run, config, folder)
     write_jsonl(folder/'samples.jsonl', rows); write_json(folder/'metrics.json', metrics)
-    return to_plain(dict(training={k: v for k, v in info.items() if k != 'losses'}))
+    return to_plain(dict(training={k: v for k, v in info.items() if k != 'losses'}, commit=environment()['commit']))
 
 
 def interval(values):
@@ -82,8 +82,9 @@ def summarise(out, seeds, variants):
     found = {v: {s: numbers(f, out/f'seed-{s}/variants/base') for s in seeds if (f := out/f'seed-{s}/variants/{v}').joinpath('stage.json').is_file()} for v in variants}
     table = {v: {k: interval([x[k] for x in by.values() if k in x]) for k in MEASURES if any(k in x for x in by.values())} for v, by in found.items() if by}
     gain = {v: {k: interval([x[k] - found['base'][s][k] for s, x in by.items() if k in x and k in found['base'].get(s, {})]) for k in MEASURES if k in table['base']} for v, by in found.items() if by and v != 'base'}
+    commits = {v: sorted({read_json(out/f'seed-{s}/variants/{v}/stage.json').get('commit') or 'not recorded' for s in by}) for v, by in found.items() if by}
     met = {v: {k: bool(t[k]['value'] >= AT_LEAST[k] - 1e-9 if k in AT_LEAST else t[k]['value'] <= AT_MOST[k] + 1e-9) for k in (*AT_LEAST, *AT_MOST) if k in t} for v, t in table.items()}
-    return dict(table=table, difference_from_base=gain, targets=AT_LEAST | AT_MOST, met=met)
+    return dict(table=table, difference_from_base=gain, targets=AT_LEAST | AT_MOST, met=met, commits=commits)
 
 
 def draw(summary, path):
