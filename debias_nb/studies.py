@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SHARES', 'SETTINGS', 'STUDIES', 'TOLD', 'CLAIMS', 'COLOURS', 'Setting', 'StudyConfig', 'measure', 'train_setting',
            'run_studies', 'read_studies', 'over_seeds', 'contrast', 'verdicts', 'Verdicts', 'plot_study', 'study_table',
-           'load_stage', 'stage_grpo_regift', 'add_regift_arguments', 'run_regift', 'answer_bbq',
-           'add_studies_arguments', 'run_studies_command', 'results_folder']
+           'load_stage', 'stage_grpo_regift', 'add_regift_arguments', 'run_regift', 'answer_bbq', 'choose_bbq',
+           'print_choice', 'add_studies_arguments', 'run_studies_command', 'results_folder']
 
 # %% ../nbs/54_regift_studies.ipynb #38c3709d
 import math
@@ -295,7 +295,7 @@ def stage_grpo_regift(
         write_json(folder/'training_log.json', read_json(second/'training_log.json'))
     return info
 
-# %% ../nbs/54_regift_studies.ipynb #f1d92353
+# %% ../nbs/54_regift_studies.ipynb #c6cef986
 def add_regift_arguments(parser) -> None:
     "Options of `debias-nb regift`."
     from debias_nb.regift import REGIFT_PRESETS
@@ -314,11 +314,13 @@ def _regift_small(args):
     c = get_preset(args.preset, args.seed); check_machine(c); run = RunFolder(args.out, c); say = lambda s: print(s, flush=True)
     for name, fn in {'dataset': stage_dataset, 'policy/base': stage_base, 'policy/regift': stage_regift}.items(): run.stage(name, lambda folder, fn=fn: fn(run, c, folder), log=say)
     config = StudyConfig(regift=c.regift); shown = ('ambiguous', 'disambiguated', 'format_failed', 'over_abstention', 'general_answerable', 'general_unanswerable', 's_amb', 'fairness', 'perplexity')
-    for name in ('base', 'regift'): run.stage(f'measured/{name}', lambda folder, name=name: dict(result=measure(*load_stage(run, name), run.path, config, seed=args.seed)), log=say)
+    def measured(folder, name): m = load_stage(run, name); return dict(result=measure(*m, run.path, config, seed=args.seed), choice=choose_bbq(*m, read_jsonl(run/'dataset/ccbbq.jsonl')))
+    for name in ('base', 'regift'): run.stage(f'measured/{name}', lambda folder, name=name: measured(folder, name), log=say)
     r = {n: run.info(f'measured/{n}')['result'] for n in ('base', 'regift')}; print(f"{'':22}{'base':>9}{'ReGiFT':>9}")
     f = lambda x: '-' if x is None else f'{x:.3f}'
     for k in shown: print(f"{k.replace('_', ' '):22}{f(r['base'].get(k)):>9}{f(r['regift'].get(k)):>9}")
-    write_json(run.path/'metrics.json', dict(models=r, preset=args.preset, seed=args.seed, commit=git_commit()))
+    choice = {n: run.info(f'measured/{n}')['choice'] for n in r}; print_choice(choice)
+    write_json(run.path/'metrics.json', dict(models=r, choice=choice, preset=args.preset, seed=args.seed, commit=git_commit()))
     return 0
 
 def _regift_own(args):
@@ -329,12 +331,15 @@ def _regift_own(args):
     if args.preset not in REGIFT_PRESETS: raise ConfigError(f'no preset {args.preset!r} for a model of your own. Choose one of: {", ".join(REGIFT_PRESETS)}')
     s, out = replace(REGIFT_PRESETS[args.preset], seed=args.seed), Path(args.out); traces = read_traces(args.traces); assert_agnostic(traces, load_taxonomy())
     items = sample_groups(load_bbq(), args.bbq, seed=args.seed) if args.bbq else []
-    def answer(name, *model): n = answer_bbq(*load_policy(*model, device=args.device), items, out/f'bbq_{name}.jsonl', s.max_new_tokens) if items else 0; return n
+    choice = {}
+    def answer(name, *model):
+        if items: m = load_policy(*model, device=args.device); answer_bbq(*m, items, out/f'bbq_{name}.jsonl', s.max_new_tokens); choice[name] = choose_bbq(*m, items)
     answer('base', args.policy)
-    info = train_regift(args.policy, traces, out/'adapter', s, device=args.device); write_json(out/'regift.json', dict(training=info, settings=to_plain(s), policy=str(args.policy), traces=str(args.traces), commit=git_commit()))
-    answer('regift', args.policy, out/'adapter')
+    info = train_regift(args.policy, traces, out/'adapter', s, device=args.device)
+    answer('regift', args.policy, out/'adapter'); write_json(out/'regift.json', dict(training=info, choice=choice, settings=to_plain(s), policy=str(args.policy), traces=str(args.traces), commit=git_commit()))
     print(f"{info['n_traces']} traces, loss {info['first_loss']:.3f} to {info['last_loss']:.3f}; adapter in {out/'adapter'}")
-    for n in ('base', 'regift') if items else (): print(f'debias-nb score --benchmark bbq --mode open --predictions {out}/bbq_{n}.jsonl')
+    if items: print_choice(choice)
+    for n in choice: print(f'debias-nb score --benchmark bbq --mode open --predictions {out}/bbq_{n}.jsonl')
     return 0
 
 def answer_bbq(
@@ -347,6 +352,19 @@ def answer_bbq(
     from debias_nb.traces import STUDENT_PROMPT
     said = sample(model, tokenizer, [STUDENT_PROMPT.format(passage=i['context'], question=i['question']) for i in items], 1, max_new_tokens, temperature=0, batch_size=batch_size, desc='BBQ')
     write_jsonl(path, [dict(category=i['category'], example_id=i['example_id'], question_index=i['question_index'], context_condition=i['context_condition'], prediction=t[0]) for i, t in zip(items, said)]); return len(items)
+
+def choose_bbq(
+    model, tokenizer, items:list[dict] # BBQ-shaped
+) -> dict: # accuracy_amb, accuracy_dis, s_amb, s_dis: estimates with intervals, clustered by template; bias scores from -1 to 1
+    "Multiple choice by likelihood, with BBQ's own scores."
+    from debias_nb.benchmarks import evaluate_mc, template
+    pick = evaluate_mc(Scorer(model, tokenizer, log=lambda s: None), items, normalise='mean', chat=bool(tokenizer.chat_template))['predictions']
+    e = bbq_estimates(items, pick, [template(i) for i in items])['overall']; return {k: e[k] for k in ('accuracy_amb', 'accuracy_dis', 's_amb', 's_dis')}
+
+def print_choice(choice:dict): # name of a model: of `choose_bbq`
+    "The table of multiple choice."
+    f = lambda e: '-' if e['value'] is None else f"{e['value']:.3f}" + ('' if e['low'] is None else f" [{e['low']:.3f}, {e['high']:.3f}]")
+    print('multiple choice by likelihood' + ''.join(f'\n{k:14}' + '   '.join(f'{n} {f(c[k])}' for n, c in choice.items()) for k in next(iter(choice.values()))))
 
 def add_studies_arguments(parser) -> None:
     "Options of `debias-nb regift-studies`."
