@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MEASURES', 'FAIR', 'run_models', 'run_samples', 'run_paired', 'run_attributes', 'run_templates', 'run_calibration',
-           'run_details', 'sample_swaps', 'side_by_side', 'remake_report', 'add_report_arguments', 'run_report']
+           'run_details', 'sample_swaps', 'compare_answers', 'remake_report', 'add_report_arguments', 'run_report']
 
 # %% ../nbs/68_diagnosis.ipynb #f7410894
 import argparse
@@ -87,7 +87,7 @@ def run_details(
     if reward and (run/'reward').is_dir(): out['details']['calibration'] = run_calibration(run)
     return to_plain(out)
 
-# %% ../nbs/68_diagnosis.ipynb #dcd60082
+# %% ../nbs/68_diagnosis.ipynb #fac61146
 def sample_swaps(
     instances, # of `synthesise`: their `prompt` and the swapped prompt are asked
     answer, # function: list of prompts -> one text each
@@ -98,7 +98,7 @@ def sample_swaps(
     xs = list(instances); xs = xs[::max(1, len(xs)//n)][:n]; ps = [x.prompt for x in xs] + [x.swap['prompt'] for x in xs]; texts = list(answer(ps)); labels = [v.label for v in judge.judge_batch(ps, texts)]; k = len(xs)
     return [dict(id=x.id, category=x.category, group=x.group, counterpart=x.counterpart, prompt=x.prompt, response=texts[i], label=labels[i], swap_prompt=x.swap['prompt'], swap_response=texts[k + i], swap_label=labels[k + i]) for i, x in enumerate(xs)]
 
-def side_by_side(
+def compare_answers(
     run, n:int=40, # rows without a swap, spread evenly over the answers
     models:list[str]|None=None
 ) -> list[dict]: # for `render_report`
@@ -113,7 +113,7 @@ def side_by_side(
     for i in range(0, len(base), max(1, len(base)//n)): out.append(dict(prompt=base[i]['prompt'], group=base[i]['group'], category=base[i]['category'], **{m: rs[i]['response'] for m, rs in said.items()}, **{f'{m}_label': rs[i]['label'] for m, rs in said.items()}))
     return out
 
-# %% ../nbs/68_diagnosis.ipynb #5e78a804
+# %% ../nbs/68_diagnosis.ipynb #b8b37ea3
 def remake_report(
     run:str|Path, # a finished run's folder
     out:str|Path|None=None, # where report.html and figures/ go; default the run's folder
@@ -126,7 +126,7 @@ def remake_report(
     log = read_json(run/'policy/grpo/training_log.json') if (run/'policy/grpo/training_log.json').is_file() else None
     judged = sum(1 for _ in read_jsonl(run/'dataset/validation.jsonl')) if (run/'dataset/validation.jsonl').is_file() else 0 # the pipeline's judge reads one answer to each of at most 64 prompts of this split
     figures = make_figures(m, log, out/'figures', min(64, judged) or None); name = title or ' '.join(filter(None, ['debias_nb:', f"preset {config.get('preset')}," if config.get('preset') else '', f"seed {config.get('seed')}" if 'seed' in config else '']))
-    render_report(m, figures, side_by_side(run), config, read_json(run/'environment.json') if (run/'environment.json').is_file() else {}, out/'report.html', title=name); return out/'report.html'
+    render_report(m, figures, compare_answers(run), config, read_json(run/'environment.json') if (run/'environment.json').is_file() else {}, out/'report.html', title=name); return out/'report.html'
 
 def add_report_arguments(parser:argparse.ArgumentParser) -> None:
     "Arguments of `debias-nb report`."

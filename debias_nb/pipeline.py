@@ -26,7 +26,7 @@ from . import benchmarks as bm
 from .baselines import READING, evaluate_policy, held_out_text
 from .ccbbq import export_jsonl, make_ccbbq
 from .core import ConfigError, DebiasError, RunFolder, atomic_path, environment, read_json, read_jsonl, stable_hash, to_plain, write_json, write_jsonl
-from .diagnosis import run_details, sample_swaps, side_by_side
+from .diagnosis import compare_answers, run_details, sample_swaps
 from .grpo import GRPOSettings, train_grpo
 from .judges import RuleJudge, fairness_rate
 from .metrics import bbq_estimates, wilson
@@ -273,7 +273,7 @@ def run_pipeline(
     write_json(run/'metrics.json', metrics)
     with atomic_path(run/'figures') as tmp: make_figures(metrics, read_json(run/'policy/grpo/training_log.json'), tmp, judge_n=JUDGED)
     figures = {k: f for k in CAPTIONS if (f := run/f'figures/{k}.png').is_file()}
-    render_report(metrics, figures, side_by_side(run), run.config, env, run/'report.html', title=f'debias_nb: preset {config.preset}, seed {config.seed}',
+    render_report(metrics, figures, compare_answers(run), run.config, env, run/'report.html', title=f'debias_nb: preset {config.preset}, seed {config.seed}',
                   note='BBQ and CrowS-Pairs numbers of so small a policy prove the path, not a bias.' if 'skipped' not in metrics['benchmarks']['bbq'] else '')
     log(f'[report] {run/"report.html"}')
     return metrics
