@@ -8,7 +8,7 @@ __all__ = ['DebiasError', 'ConfigError', 'ModelError', 'RewardError', 'DataError
            'read_jsonl', 'check_row', 'git_commit', 'environment', 'Meter', 'RunFolder', 'show_progress', 'progress',
            'side_by_side']
 
-# %% ../nbs/00_core.ipynb #33aa4f61
+# %% ../nbs/00_core.ipynb #04c94b48
 import hashlib
 import json
 import math
@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from filelock import FileLock, Timeout
 import torch
 from tqdm.auto import tqdm
 
@@ -232,7 +233,7 @@ class Meter:
         self._stop.set(); self._thread.join(); self.seconds = time.perf_counter() - self._t0
         self.peak_rss_mb = max(self.peak_rss_mb, self._rss())
 
-# %% ../nbs/00_core.ipynb #407c2c54
+# %% ../nbs/00_core.ipynb #fc00eae9
 class RunFolder:
     "A folder of stages that can be interrupted at any moment and continued."
     def __init__(self,
@@ -270,6 +271,13 @@ class RunFolder:
         "Run `fn` unless the stage is whole already."
         final = self.path/name
         if self.done(name): log(f'[{name}] already whole, kept'); return final
+        try: held = FileLock(self.path/'.lock', timeout=0).acquire()
+        except Timeout: raise ConfigError(f'{self.path} is being worked on by another process. Wait for it, or choose another --out') from None
+        with held: return self._work(name, fn, log)
+
+    def _work(self, name, fn, log):
+        final = self.path/name
+        if self.done(name): log(f'[{name}] already whole, kept'); return final # by another process, a moment ago
         final.parent.mkdir(parents=True, exist_ok=True)
         for junk in final.parent.glob(f'.{final.name}.partial-*'): shutil.rmtree(junk, ignore_errors=True)
         log(f'[{name}] running')
