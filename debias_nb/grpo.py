@@ -145,7 +145,7 @@ def sample_in_groups(
         logits = step(input_ids=new[:, None], attention_mask=mask, position_ids=position[:, None]); position = position + 1
     return [o[:k] for o, k in zip(out.tolist(), lengths.tolist())]
 
-# %% ../nbs/44_grpo.ipynb #87970048
+# %% ../nbs/44_grpo.ipynb #2fe58bb1
 class EpochSampler(RepeatSampler):
     "TRL's order of prompts, which can be put at any epoch: a resumed run then sees the prompts that it would have seen."
     def set_epoch(self, epoch:int):
@@ -161,11 +161,12 @@ class MultiRewardTrainer(GRPOTrainer):
         unknown = [h for h, _ in settings.constraints if h not in self.reward_func_names]
         if unknown: raise ConfigError(f'constraint on unknown head {unknown[0]!r}. Heads: {", ".join(self.reward_func_names)}')
         self.duals = {h: DualAscent(c, settings.dual_rate) for h, c in settings.constraints}
-        whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled or self.use_vllm)
-        if settings.fast_generation and not whole: raise ConfigError('fast_generation needs whole weights on each process. Switch it off with FSDP, DeepSpeed and vLLM')
+        state = getattr(self.model, '_is_stateful', False) # Mamba and its like keep no keys and values to share
+        whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled or self.use_vllm or state)
+        if settings.fast_generation and not whole: raise ConfigError('fast_generation needs whole weights on each process and attention all through. Switch it off with FSDP, DeepSpeed, vLLM and stateful models')
         self.fast_generation = whole if settings.fast_generation is None else settings.fast_generation
-        whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled or self.args.gradient_checkpointing)
-        if settings.share_prompts and not whole: raise ConfigError('share_prompts needs whole weights on each process and no gradient checkpointing. Switch it off with FSDP and DeepSpeed')
+        whole = not (self.is_fsdp_enabled or self.is_deepspeed_enabled or self.args.gradient_checkpointing or state)
+        if settings.share_prompts and not whole: raise ConfigError('share_prompts needs whole weights on each process, attention all through and no gradient checkpointing. Switch it off with FSDP, DeepSpeed and stateful models')
         self.share_prompts = whole if settings.share_prompts is None else settings.share_prompts
 
     def _get_train_sampler(self, dataset=None):

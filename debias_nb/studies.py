@@ -295,7 +295,7 @@ def stage_grpo_regift(
         write_json(folder/'training_log.json', read_json(second/'training_log.json'))
     return info
 
-# %% ../nbs/54_regift_studies.ipynb #c6cef986
+# %% ../nbs/54_regift_studies.ipynb #cea75601
 def add_regift_arguments(parser) -> None:
     "Options of `debias-nb regift`."
     from debias_nb.regift import REGIFT_PRESETS
@@ -306,6 +306,8 @@ def add_regift_arguments(parser) -> None:
 
 def run_regift(args) -> int: # 0
     "ReGiFT on the small world, or on a model and traces of one's own."
+    from debias_nb.pipeline import _quiet_libraries
+    _quiet_libraries()
     return _regift_own(args) if args.policy or args.traces else _regift_small(args)
 
 def _regift_small(args):
@@ -355,7 +357,7 @@ def answer_bbq(
 
 def choose_bbq(
     model, tokenizer, items:list[dict] # BBQ-shaped
-) -> dict: # accuracy_amb, accuracy_dis, s_amb, s_dis: estimates with intervals, clustered by template; bias scores from -1 to 1
+) -> dict: # accuracy_amb, accuracy_dis, s_amb, s_dis: estimates with intervals, clustered by template; accuracies from 0 to 1, bias scores in percent, from -100 to 100
     "Multiple choice by likelihood, with BBQ's own scores."
     from debias_nb.benchmarks import evaluate_mc, template
     pick = evaluate_mc(Scorer(model, tokenizer, log=lambda s: None), items, normalise='mean', chat=bool(tokenizer.chat_template))['predictions']
@@ -375,6 +377,8 @@ def add_studies_arguments(parser) -> None:
 
 def run_studies_command(args) -> int: # 0
     "Run the studies and print the verdicts."
+    from debias_nb.pipeline import _quiet_libraries
+    _quiet_libraries()
     config = StudyConfig() if args.traces is None else StudyConfig(regift=ReGiFTSettings(n_traces=args.traces))
     seeds, studies, say = tuple(range(args.seeds)) if args.only is None else (args.only,), tuple(args.study), lambda s: print(s, flush=True)
     if args.jobs > 1 and len(seeds) > 1:

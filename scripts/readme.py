@@ -68,9 +68,10 @@ def seeds_table():
         return v[0] + (f' [{v[1]}, {v[2]}]' if len(v) > 1 else '') + (' %' if k in ('perplexity_change', 'distinct_2_change') else '')
     rows = ['| | ' + ' | '.join(l for l, _ in SEED_COLUMNS.values()) + ' |', '|---|' + '---|'*len(SEED_COLUMNS)]
     rows += [f"| {v} ({max(e['n'] for e in t.values())}) | " + ' | '.join(show(t.get(k), k, u) for k, (_, u) in SEED_COLUMNS.items()) + ' |' for v, t in s['table'].items()]
+    commits = ' and '.join(sorted({c for cs in s.get('commits', {}).values() for c in cs})) or s['commit']
     aims = '; '.join(f"{SEED_COLUMNS[k][0]} {'at least' if k in ('fairness', 'by_split/test_categories', 'facts_change', 'reading_change') else 'at most'} {show(dict(value=g, low=None), k, SEED_COLUMNS[k][1])}" for k, g in s['targets'].items() if k in SEED_COLUMNS)
     return '\n'.join(rows) + (f"\n\nIn round brackets the number of seeds, in square ones 95 % intervals over them (Student's t). The aims, set beforehand: {aims}. "
-                              f"`python scripts/seeds.py --preset {s['preset']} --seeds {' '.join(map(str, s['seeds']))} --variants {' '.join(v for v in s['table'] if v != 'base')}`, config {s['config_hash']}, commit {s['commit']}, {s['hardware'].get('cores', '?')} cores of {s['hardware'].get('cpu', '?')}.")
+                              f"`python scripts/seeds.py --preset {s['preset']} --seeds {' '.join(map(str, s['seeds']))} --variants {' '.join(v for v in s['table'] if v != 'base')}`, config {s['config_hash']}, commit {commits}, {s['hardware'].get('cores', '?')} cores of {s['hardware'].get('cpu', '?')}.")
 
 def claims_table():
     "What became of the ReGiFT paper's claims, from the `verdicts.json` that `debias-nb regift-studies` wrote."
