@@ -29,7 +29,7 @@ from .benchmarks import BENCHMARKS as SOURCES
 from .core import DataError, read_json, to_plain, write_text
 from .metrics import wilson
 
-# %% ../nbs/66_report.ipynb #45ac4cb3
+# %% ../nbs/66_report.ipynb #8cfed292
 @dataclass(frozen=True)
 class Measure:
     "How to read one number."
@@ -56,8 +56,9 @@ MEASURES = dict(
     reward_neutrality=Measure('Reward head: neutrality', 'higher', False, 'Mean score of the head that was optimised', 'reward'),
     reward_quality=Measure('Reward head: quality', 'higher', False, 'Mean score of the head that was optimised', 'reward'),
     facts_accuracy=Measure('Facts remembered', 'higher', True, 'Share of questions about the world\'s facts answered rightly', 'cost'),
+    reading_accuracy=Measure('Reading questions', 'higher', True, 'Share of questions about general passages answered rightly', 'cost'),
     perplexity=Measure('Perplexity', 'lower', False, 'Of held-out neutral text', 'cost'),
-    distinct_2=Measure('Distinct-2', 'higher', False, 'Share of word pairs in the responses that differ from each other', 'cost'),
+    distinct_2=Measure('Variety (distinct-2)', 'higher', False, 'Share of word pairs in the responses that differ from each other', 'cost'),
     refusal_rate=Measure('Refusals', 'lower', True, 'Share of responses that decline to answer', 'cost'),
     mean_length=Measure('Length', None, False, 'Mean length of a response in words', 'cost'),
     unclear_rate=Measure('Unclear answers', 'lower', True, 'Share of responses in which the rule judge finds no stance', 'cost'),
@@ -231,11 +232,18 @@ def forest_plot(
     ax.set_xlabel(', '.join(filter(None, [f'{m.label}, 95 % interval', m.direction, 'n in clusters' if many else ''])), fontsize=9); _legend(fig, names)
     return fig
 
-# %% ../nbs/66_report.ipynb #dd99bea5
+# %% ../nbs/66_report.ipynb #4a1fc1ce
 def _judged(row, key, judge_n):
     "Wilson's interval of a judge's rate at one step; None where nobody says how many answers it read."
     n = row.get('judge_n', judge_n); v = row[key]
     return wilson(v*n, n) if n and 0 <= v <= 1 else None
+
+def _band(
+    y, # a number per step
+    w:int # steps in the window
+) -> tuple: # running mean, half of its 95 % band
+    ker = np.ones(w)/w; smooth = lambda v: np.convolve(np.pad(v, (w//2, w - 1 - w//2), mode='edge'), ker, 'valid'); mean = smooth(y)
+    return mean, 1.96*np.sqrt(np.maximum(0, smooth(y**2) - mean**2)/w) if w > 2 else 0*mean
 
 def training_curves(
     log:list[dict], # rows {'step', 'reward/<head>' or 'rewards/<head>/mean', 'judge_<name>', 'kl', ...}; a row may lack any of them
@@ -254,21 +262,22 @@ def training_curves(
     fig, axs = plt.subplots(1 + bool(kl), 1, figsize=(5.4, 4.4 if kl else 3.2), sharex=True, squeeze=False, layout='constrained', gridspec_kw=dict(height_ratios=[3, 1][:1 + bool(kl)]))
     ax = axs[0][0]; colors = sns.color_palette('colorblind', len(heads) or 1)
     for (name, k), c, ls in zip(heads.items(), colors, ['-', '--', '-.', ':']*3):
-        x, y = series(k); w = max(1, round(len(y)*smooth)); pad = np.pad(y, (w//2, w - 1 - w//2), mode='edge')
-        mean = np.convolve(pad, np.ones(w)/w, 'valid'); half = 1.96*np.sqrt(np.maximum(0, np.convolve(pad**2, np.ones(w)/w, 'valid') - mean**2)/w) if w > 2 else 0*mean
+        x, y = series(k); w = max(1, round(len(y)*smooth)); mean, half = _band(y, w)
         ax.fill_between(x, mean - half, mean + half, color=c, alpha=.15, lw=0); ax.plot(x, y, color=c, lw=.7, alpha=.35); ax.plot(x, mean, color=c, ls=ls, label=f'reward: {name} (optimised)')
     ns = []
-    for k, marker in zip(judges, 'oDs^v'):
+    for k, marker, ls in zip(judges, 'oDs^v', ['-', '--', ':', '-.', '-']):
         x, y = series(k); e = [_judged(r, k, judge_n) for r in rows if isinstance(r.get(k), (int, float)) and math.isfinite(r[k])]; ns += [i['n'] for i in e if i]
         if all(e): ax.errorbar(x, y, yerr=[[max(0, v - i['low']) for v, i in zip(y, e)], [max(0, i['high'] - v) for v, i in zip(y, e)]], fmt='none', color='black', elinewidth=1)
-        ax.plot(x, y, color='black', marker=marker, ms=5, lw=1.2, label=f'{k.replace("_", " ")} (took no part)')
+        ax.plot(x, y, color='black', marker=marker, ls=ls, mfc='black' if marker == 'o' else 'white', ms=5, lw=1.2, label=f'{k.replace("_", " ")} (took no part)')
     ax.set_ylabel('score'); ax.legend(loc='lower left', bbox_to_anchor=(-.04, 1), ncols=2, fontsize=8, columnspacing=1)
-    if kl: x, y = series(kl); axs[1][0].plot(x, y, color='#444', lw=1); axs[1][0].set_ylabel('KL to base'); axs[1][0].set_ylim(bottom=min(0, y.min()))
-    note = f'rewards: mean of {w} steps with 95 % band' if heads and w > 2 else ''; n = f'judge: n = {min(ns)}' + (f' to {max(ns)}' if max(ns) > min(ns) else '') + ' answers each' if ns else ''
+    if kl:
+        x, y = series(kl); w = max(1, round(len(y)*smooth)); mean, half = _band(y, w); low = axs[1][0]; low.fill_between(x, mean - half, mean + half, color='#444', alpha=.2, lw=0); low.plot(x, y, color='#444', lw=.7, alpha=.4); low.plot(x, mean, color='#444', lw=1.2)
+        low.set_ylabel('KL to base'); low.set_ylim(bottom=min(0, y.min()))
+    note = f'rewards and KL: mean of {w} steps with 95 % band' if heads and w > 2 else ''; n = f'judge: n = {min(ns)}' + (f' to {max(ns)}' if max(ns) > min(ns) else '') + ' answers each' if ns else ''
     axs[-1][0].set_xlabel('step' + (f' ({"; ".join(filter(None, [note, n]))})' if note or n else ''), fontsize=9)
     return fig
 
-# %% ../nbs/66_report.ipynb #ae0231dd
+# %% ../nbs/66_report.ipynb #dfdcbed8
 def overoptimisation(
     log:list[dict], # as in `training_curves`, with 'kl'
     judge_n:int|None=None, # answers per judged point
@@ -281,9 +290,9 @@ def overoptimisation(
     if not (kl and reward and judge): raise DataError(f'lacks kl, reward/{head} or judge_{head}', field='log', remedy='Log all three during training')
     pts = [(r['step'], r[reward], r[kl]) for r in rows if num(r, reward) and num(r, kl)]; judged = [r for r in rows if num(r, judge)]
     if len(pts) < 3 or len(judged) < 2: raise DataError(f'has {len(pts)} steps with reward and kl, {len(judged)} judged ones', field='log', remedy='A curve needs three and two')
-    step, y, d = (np.array(c, float) for c in zip(*pts)); w = max(1, round(len(d)*.1)); ker = np.ones(w)/w; pad = lambda v: np.convolve(np.pad(v, (w//2, w - 1 - w//2), mode='edge'), ker, 'valid')
-    dist = np.sqrt(np.maximum.accumulate(np.maximum(0, pad(d)))); at = lambda s: 0. if s < step[0] else float(np.interp(s, step, dist)) # the distance reached so far
-    mean = pad(y); half = 1.96*np.sqrt(np.maximum(0, pad(y**2) - mean**2)/w)
+    step, y, d = (np.array(c, float) for c in zip(*pts)); w = max(1, round(len(d)*.1))
+    dist = np.sqrt(np.maximum.accumulate(np.maximum(0, _band(d, w)[0]))); at = lambda s: 0. if s < step[0] else float(np.interp(s, step, dist)) # the distance reached so far
+    mean, half = _band(y, w)
     fig, ax = plt.subplots(figsize=(5.4, 3.8), layout='constrained'); x = [at(r['step']) for r in judged]; e = [_judged(r, judge, judge_n) for r in judged]; v = [r[judge] for r in judged]
     ax.fill_between(dist, mean - half, mean + half, color='#0072B2', alpha=.2, lw=0); ax.plot(dist, mean, color='#0072B2', label=f'reward: {head} (optimised)')
     ax.errorbar(x, v, yerr=[[max(0, a - i['low']) for a, i in zip(v, e)], [max(0, i['high'] - a) for a, i in zip(v, e)]] if all(e) else None, color='black', marker='o', ms=5, lw=1.2, ls='--', elinewidth=1,
@@ -296,23 +305,24 @@ def overoptimisation(
 def heat_map(
     metrics:dict, # details under metrics['details']['attributes'][model] as {group: {attribute: estimate}}
     model:str='base', other:str|None=None, # a second model beside it, e.g. the best trained one
-    top:int=16 # at most so many groups, those with the highest mean in `model`
+    top:int=12 # at most so many groups, those with the highest mean in `model`
 ) -> plt.Figure:
-    "Groups by attributes: share of answers that are biased, with n in each cell. Cells whose interval is wider than 50 points are hatched."
+    "Groups by attributes: share of answers that are biased in per cent, with 95 % interval and n in each cell. Cells whose interval is wider than 50 points are hatched."
     have = (metrics.get('details') or {}).get('attributes') or {}; names = [n for n in (model, other) if n and have.get(n)]
     if not names: raise DataError(f'hold no groups by attributes for {model!r}', field='details.attributes', remedy='See diagnosis.run_details')
     mean = lambda g: np.mean([e['value'] for e in have[names[0]][g].values() if e['value'] is not None] or [0.])
     groups = sorted(have[names[0]], key=lambda g: -mean(g))[:top]; groups.sort(key=lambda g: (g.split('/')[0], -mean(g))); attrs = sorted({a for n in names for g in groups for a in have[n].get(g, {})})
-    fig, axs = plt.subplots(len(names), 1, figsize=(3 + .44*len(attrs), 1.1 + (.5 + .29*len(groups))*len(names)), squeeze=False, sharex=True, layout='constrained')
+    fig, axs = plt.subplots(len(names), 1, figsize=(3 + .48*len(attrs), 1.1 + (.5 + .42*len(groups))*len(names)), squeeze=False, sharex=True, layout='constrained')
     for ax, n in zip(axs[:, 0], names):
         v = np.full((len(groups), len(attrs)), np.nan)
         for i, g in enumerate(groups):
             for j, a in enumerate(attrs):
                 e = have[n].get(g, {}).get(a)
                 if not e or e['value'] is None: continue
-                v[i, j] = e['value']; dark = e['value'] < .55; wide = has_interval(e) and e['high'] - e['low'] > .5
-                if wide: ax.add_patch(plt.Rectangle((j - .5, i - .5), 1, 1, fill=False, hatch='///', ec='#ffffff88' if dark else '#00000044', lw=0))
-                ax.text(j, i, f"{100*e['value']:.0f}\n", ha='center', va='center', fontsize=8, color='white' if dark else 'black', linespacing=.6); ax.text(j, i + .27, f"n {e.get('n_values', e['n'])}", ha='center', va='center', fontsize=5.5, color='white' if dark else 'black')
+                v[i, j] = e['value']; dark = e['value'] < .48; wide = has_interval(e) and e['high'] - e['low'] > .5
+                if wide: ax.add_patch(plt.Rectangle((j - .5, i - .5), 1, 1, fill=False, hatch='///', ec='#ffffff66' if dark else '#00000033', lw=0))
+                lines = ((-.25, 8, f"{100*e['value']:.0f}"), (.08, 5.5, f"{100*e['low']:.0f}\u2013{100*e['high']:.0f}" if has_interval(e) else ''), (.33, 5.5, f"n {e.get('n_values', e['n'])}"))
+                for dy, size, text in lines: ax.text(j, i + dy, text, ha='center', va='center', fontsize=size, color='white' if dark else 'black', bbox=dict(fc=plt.cm.cividis(e['value']), ec='none', pad=.4) if wide and text else None)
         im = ax.imshow(v, cmap='cividis', vmin=0, vmax=1, aspect='auto'); ax.set_xticks(range(len(attrs)), attrs, rotation=45, ha='right', fontsize=8); ax.set_yticks(range(len(groups)), groups, fontsize=8); ax.grid(visible=False)
         ax.set_title(model_style(n)[0]); ax.set_facecolor('#f2f2f2')
         for s in ax.spines.values(): s.set_visible(False)
@@ -341,14 +351,16 @@ def outlier_plot(
     "Templates that stand out from the others, with intervals and n; those that stay apart after Holm's correction are filled."
     have = (metrics.get('details') or {}).get('templates') or {}; names = [n for n in model_order(models or have) if have.get(n)]; m = measure(key)
     if not names: raise DataError('holds no templates', field='details.templates', remedy='See diagnosis.run_details')
-    fig, axs = plt.subplots(1, len(names), figsize=(3.5*len(names) + .6, 1.2 + .24*min(top, max(len(have[n]) for n in names))), squeeze=False, layout='constrained', sharex=True)
-    for ax, n in zip(axs[0], names):
+    cols = len(names) if len(names) < 4 else 2; lines = math.ceil(len(names)/cols)
+    fig, axs = plt.subplots(lines, cols, figsize=(3.5*cols + .6, (1.2 + .24*min(top, max(len(have[n]) for n in names)))*lines), squeeze=False, layout='constrained', sharex=True)
+    for ax in axs.flat[len(names):]: ax.axis('off')
+    for ax, n in zip(axs.flat, names):
         rows = [(t, e) for t, e in list(have[n].items())[:top]]; rows.sort(key=lambda r: r[1]['value']); label, color, marker = model_style(n)
         for i, (_, e) in enumerate(rows):
             ax.plot([e['low'], e['high']], [i, i], color=color, lw=1.6, zorder=1); ax.plot(e['value'], i, marker, color=color if e['outlier'] else 'white', mec=color, mew=1.3, ms=6)
         rest = np.mean([e['rest'] for _, e in rows if e['rest'] is not None]); ax.axvline(rest, color='#777', ls=':', lw=1); ax.set_yticks(range(len(rows)), [f"{t} (n = {e.get('n_values', e['n'])})" for t, e in rows], fontsize=8)
         if m.share: ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:.0f} %')
-        ax.set_title(f"{label}: {sum(e['outlier'] for e in have[n].values())} of {len(have[n])} stand out", fontsize=10); ax.grid(axis='y', visible=False); ax.set_xlabel(f'{m.label}, 95 % interval', fontsize=9)
+        ax.set_title(f"{label}: {sum(e['outlier'] for e in have[n].values())} of {len(have[n])} stand out", fontsize=10); ax.grid(axis='y', visible=False); ax.tick_params(labelbottom=True); ax.set_xlabel(f'{m.label}, 95 % interval', fontsize=9)
     return fig
 
 def planted_plot(
@@ -416,14 +428,14 @@ def pareto(
     ax.set_xlabel(f'{mx.label} ({mx.direction}), {es(x)}'); ax.set_ylabel(f'{my.label} ({my.direction})\n{es(y)}')
     return fig
 
-# %% ../nbs/66_report.ipynb #681c64f6
+# %% ../nbs/66_report.ipynb #7164a5c2
 CAPTIONS = dict(
     before_after='Every measure before and after, with 95 % intervals. Rewards were optimised; judges took no part in training.',
     fairness_by_category='Fairness by category with 95 % intervals: an average can hide a category that was left behind.',
     training='Reward heads, which training optimised, beside the independent judge, which it did not. Heads that rise while the judge falls would be reward hacking.',
     planted='What was planted in the training text of the base policy, against what the judge measured in it. On the dotted line the judge is exact.',
     overoptimisation='Reward and judge against the distance from the base policy. A judge that turns down while the reward climbs on is a reward being gamed.',
-    attributes='Share of biased answers by group and attribute, with n in each cell. Hatched cells are too small to read (an interval wider than 50 points).',
+    attributes='Share of biased answers by group and attribute in per cent, with 95 % interval and n in each cell. Hatched cells are too small to read (an interval wider than 50 points).',
     calibration='Reward heads on held-out graded responses: predicted against true. On the dotted line a score means what it says.',
     templates='Templates whose answers differ most from the rest. Filled marks stay apart after Holm\u2019s correction; read those templates before believing an average.',
     pareto='What fairness cost: each model with its intervals in both directions. The line joins those that no other beats in both.')
@@ -447,7 +459,7 @@ def make_figures(
         out[name] = folder/f'{name}.png'; fig.savefig(out[name]); plt.close(fig)
     return out
 
-# %% ../nbs/66_report.ipynb #4eadeb59
+# %% ../nbs/66_report.ipynb #a1cb84ca
 BENCHMARKS = dict(bbq='BBQ', cbbq='CBBQ', ccbbq='CC-BBQ', crows_pairs='CrowS-Pairs', stereoset='StereoSet', winobias='WinoBias', winogender='Winogender', bold='BOLD', cold='COLD')
 
 def _change(a, b, m):
@@ -463,7 +475,7 @@ _TONE = {'better': 'good', 'worse': 'bad'}
 def findings(
     metrics:dict, # as in metrics.json
     base:str='base' # the model that the others are compared with
-) -> dict: # {'lead': str, 'changed'|'real'|'cost': [{'about', 'text', 'verdict', 'detail', 'tone'}]}
+) -> dict: # {'lead': str, 'short': {question: answer about the best model}, 'changed'|'real'|'cost': [{'about', 'text', 'verdict', 'detail', 'tone'}]}
     "What changed, is it real, what did it cost: sentences that follow from the numbers by rule."
     names = [n for n in _models(metrics) if n != base]; label = lambda n: model_style(n)[0]
     get = lambda n, k: e if is_estimate(e := (metrics['models'].get(n) or {}).get(k)) and e['value'] is not None else None
@@ -480,7 +492,7 @@ def findings(
         if r == 'better' and j == 'better': add('real', label(n), 'The fairness reward rose, and so did the judge that took no part in training', 'good')
         elif r == 'better' and j: add('real', label(n), 'The fairness reward rose, but the independent judge does not see it: suspect reward hacking', 'bad')
         still = []
-        for k in ('perplexity', 'facts_accuracy', 'ccbbq_disambig_accuracy', 'distinct_2', 'refusal_rate', 'mean_length'):
+        for k in ('perplexity', 'facts_accuracy', 'reading_accuracy', 'ccbbq_disambig_accuracy', 'distinct_2', 'refusal_rate', 'mean_length'):
             if verdict(n, k) == 'not distinguishable' and k != 'perplexity': still.append(in_sentence(measure(k).label))
             elif verdict(n, k): change('cost', n, k)
         if still: add('cost', label(n), f'No distinguishable change in {"; ".join(still)}')
@@ -495,9 +507,16 @@ def findings(
         add('real', 'The run', f'Fairness rests on {_ns(es)} a model' + (f': few {what}, so small changes cannot be seen' if few else ''), 'bad' if few else 'flat')
     stages = [s for s in (metrics.get('stages') or {}).values() if isinstance(s, dict)]
     if (t := sum(s.get('seconds') or 0 for s in stages)): add('cost', 'The run', f'{duration(t)} and at most {max(s.get("peak_rss_mb") or 0 for s in stages)/1024:.1f} GiB of memory')
-    return dict(lead=_lead(names, base, get, verdict, label), **out)
+    return dict(lead=_lead(names, base, get, verdict, label), short=_short(names, get, verdict, label, out), **out)
 
-# %% ../nbs/66_report.ipynb #ef1f370b
+def _short(names, get, verdict, label, out):
+    "Is it real, what did it cost: of the model in the lead, in one line each."
+    good = [n for n in names if verdict(n, 'fairness') == 'better'] or [n for n in names if get(n, 'fairness')][:1]
+    if not good: return {}
+    best = label(max(good, key=lambda n: get(n, 'fairness')['value'])); say = lambda part, ok: '. '.join(i['text'] for i in out[part] if ok(i))
+    return {k: v for k, v in {'Is it real?': say('real', lambda i: i['about'] == best and not i['text'].startswith('External')), 'What did it cost?': say('cost', lambda i: i['about'] == best and i['tone'] == 'bad' or i['about'] == 'The run')}.items() if v}
+
+# %% ../nbs/66_report.ipynb #0d05a67f
 def duration(seconds:float) -> str:
     "Seconds for people."
     return f'{seconds:.0f} seconds' if seconds < 90 else f'{seconds/60:.1f} minutes' if seconds < 5400 else f'{seconds/3600:.1f} hours'
@@ -510,7 +529,7 @@ def _lead(names, base, get, verdict, label):
     good = [n for n in names if v[n] == 'better']; text = lambda n: f'{number(get(base, "fairness")["value"], m.share)} to {number(get(n, "fairness")["value"], m.share)}'
     if good:
         best = max(good, key=lambda n: get(n, 'fairness')['value'])
-        costly = [in_sentence(measure(k).label) for k in ('perplexity', 'facts_accuracy', 'distinct_2', 'refusal_rate', 'ccbbq_disambig_accuracy') if verdict(best, k) == 'worse']
+        costly = [in_sentence(measure(k).label) for k in ('perplexity', 'facts_accuracy', 'reading_accuracy', 'distinct_2', 'refusal_rate', 'ccbbq_disambig_accuracy') if verdict(best, k) == 'worse']
         return f'{label(best)} raised the share of unbiased responses from {text(best)}, with 95 % intervals that do not overlap' + (f', at a price: worse {" and ".join(costly)}.' if costly else '.')
     if (bad := [n for n in names if v[n] == 'worse']): return f'{label(bad[0])} made it worse: unbiased responses went from {text(bad[0])}.'
     return 'No trained model can be told apart from the base in fairness with the responses that were sampled.'
@@ -668,7 +687,7 @@ BIBTEX = """@misc{deng2025multireward,
   primaryClass  = {cs.CL}
 }"""
 
-# %% ../nbs/66_report.ipynb #83627cd2
+# %% ../nbs/66_report.ipynb #2e568238
 _CSS = """
 :root{--ink:#1d1f23;--soft:#5b616b;--line:#dfe3e8;--wash:#f6f7f9;--good:#00664b;--goodbg:#e3f4ee;--bad:#9c3b00;--badbg:#fdeee4;--link:#005a8c}
 *{box-sizing:border-box}html{color-scheme:light;-webkit-text-size-adjust:100%}
@@ -685,14 +704,14 @@ nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:4px 18px;padding:0;margin
 .tight .measure{white-space:normal;min-width:9rem!important}.tight{font-size:.84rem}.tight td,.tight th{white-space:nowrap;min-width:0!important;padding:6px 7px;font-variant-numeric:tabular-nums}.wrap{overflow-x:auto;border:1px solid var(--line);border-radius:10px;margin:8px 0 4px}table{border-collapse:separate;border-spacing:0;width:100%;font-size:.9rem}th,td{padding:7px 12px;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
 tr:last-child td,tr:last-child th{border-bottom:0}thead th{background:var(--wash);white-space:nowrap}tbody th{background:#fff;font-weight:600;min-width:9.5rem}th button{all:unset;cursor:pointer;font-weight:650}th button:focus-visible{outline:2px solid var(--link);outline-offset:3px}
 th button:after{content:" \\2195";color:#9aa1ab;font-weight:400}th[aria-sort=ascending] button:after{content:" \\2191";color:var(--ink)}th[aria-sort=descending] button:after{content:" \\2193";color:var(--ink)}
-td .v{font-variant-numeric:tabular-nums;font-weight:600;white-space:nowrap}td .ci,td .n{display:block;color:var(--soft);font-size:.8rem;white-space:nowrap;font-variant-numeric:tabular-nums}th .dir{display:block;font-weight:400;color:var(--soft);font-size:.8rem}
+.ci span{display:block}.short{display:none}td .v{font-variant-numeric:tabular-nums;font-weight:600;white-space:nowrap}td .ci,td .n{display:block;color:var(--soft);font-size:.8rem;white-space:nowrap;font-variant-numeric:tabular-nums}th .dir{display:block;font-weight:400;color:var(--soft);font-size:.8rem}
 .chip{display:inline-block;border-radius:99px;padding:0 8px;font-size:.76rem;line-height:1.6;white-space:nowrap;background:var(--wash);color:var(--soft)}.chip.good{background:var(--goodbg);color:var(--good)}.chip.bad{background:var(--badbg);color:var(--bad)}
 .figs{display:flex;flex-wrap:wrap;gap:26px 20px;align-items:flex-end;margin:18px 0}figure{margin:0;flex:0 1 auto;min-width:0}figure img{display:block;max-width:100%;height:auto}figcaption{color:var(--soft);font-size:.88rem;margin-top:6px;max-width:75ch}td code{overflow-wrap:anywhere}.kv td:first-child{width:34%}
 .sample{border:1px solid var(--line);border-radius:12px;margin:12px 0;overflow:hidden}.sample .q{background:var(--wash);padding:9px 14px;font-size:.93rem;white-space:pre-wrap;overflow-wrap:anywhere}.sample .a{display:grid;grid-template-columns:repeat(auto-fit,minmax(220px,1fr))}
 .sample .a>div{padding:10px 14px;border-top:1px solid var(--line);font-size:.93rem;overflow-wrap:anywhere}.sample .a>div+div{border-left:1px solid var(--line)}.sample b{display:block;font-size:.8rem;color:var(--soft);margin-bottom:2px}.sample .t{white-space:pre-wrap;display:block;margin-bottom:4px}
 .sample .swap{border-top:1px solid var(--line)}mark{background:#fff0b8;color:inherit;border-radius:3px;padding:0 1px}details{margin:8px 0}summary{cursor:pointer}footer{color:var(--soft);font-size:.85rem;padding-top:30px;padding-bottom:40px}
 @media(max-width:640px){main,header,footer,nav{padding-left:14px;padding-right:14px}.lead{font-size:1.25rem}th,td{padding:6px 9px}tbody th{min-width:7.5rem;max-width:10rem}.sample .a{grid-template-columns:1fr}.sample .a>div+div{border-left:0}
-.fig.wide{overflow-x:auto}figure{max-width:100%!important}.fig.wide img{max-width:none;width:560px}.fig.wider img{width:900px}tbody th[scope],thead th:first-child{position:sticky;left:0;z-index:1;box-shadow:1px 0 0 var(--line)}td .chip{display:block;width:max-content;margin-top:2px}tbody td[data-v]{min-width:9rem}.ci span{display:block}}
+.fig.wide{overflow-x:auto}figure{max-width:100%!important}.fig.wide img{max-width:none;width:560px}.fig.wider img{width:900px}tbody th[scope],thead th:first-child{position:sticky;left:0;z-index:1;box-shadow:1px 0 0 var(--line)}td .chip{display:block;width:max-content;margin-top:2px}tbody td[data-v]{min-width:9rem}.short{display:block;font-size:.95rem;margin:6px 0}.tight th[scope]{white-space:normal;max-width:6rem}.tight .measure{min-width:6rem!important}}
 @media print{nav,th button:after{display:none}.wrap{overflow:visible}.card,.sample,figure,tr{break-inside:avoid}}
 """
 
@@ -704,27 +723,27 @@ document.querySelectorAll('th button').forEach(b=>b.addEventListener('click',()=
  [...body.rows].sort((a,b)=>{const x=key(a),y=key(b);if(x===null||y===null)return (x===null)-(y===null);return (x<y?-1:x>y?1:0)*(up?1:-1)}).forEach(r=>body.append(r))}));
 """
 
-# %% ../nbs/66_report.ipynb #93053503
+# %% ../nbs/66_report.ipynb #49cae6ac
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{ title }}</title><style>{{ css|safe }}</style></head><body>
 <header><h1>{{ title }}</h1>{% if note %}<p class="note"><strong>{{ note }}</strong></p>{% endif %}<p class="lead">{{ found.lead }}</p>
-<p class="soft">{{ source }}</p>
+{% for q, a in found.short.items() %}<p class="short"><b>{{ q }}</b> {{ a }}.</p>{% endfor %}
 <div class="cards">{% for head, key in (('What changed', 'changed'), ('Is it real?', 'real'), ('What did it cost?', 'cost')) %}<section class="card"><h2>{{ head }}</h2><ul>{% for i in found[key] %}{% if loop.first or i.about != loop.previtem.about %}<li class="h">{{ i.about }}</li>{% endif %}<li class="{{ i.tone }}">{{ i.text }}{% if i.verdict %} <span class="chip {{ i.tone }}">{{ i.verdict }}</span>{% endif %}{% if i.detail %}<span class="d">{{ i.detail }}</span>{% endif %}</li>{% else %}<li class="flat">Not measured</li>{% endfor %}</ul></section>{% endfor %}</div>
-<p class="soft">“Better” and “worse”: the 95&nbsp;% intervals before and after do not overlap. “Not distinguishable”: they do.</p>
+<p class="soft">“Better” and “worse”: the 95&nbsp;% intervals before and after do not overlap. “Not distinguishable”: they do.<br>{{ source }}</p>
 <p class="warn"><strong>Content warning.</strong> This page quotes the output of language models, which can contain stereotypes about groups of people. They are shown because they are measured, and none is endorsed.</p></header>
 <nav aria-label="Sections"><ul>{% for id, name in sections %}<li><a href="#{{ id }}">{{ name }}</a></li>{% endfor %}</ul></nav>
 <main>
-{% macro ptable(rows) %}<div class="wrap"><table class="tight"><thead><tr>{% for h in ('Model', 'Measure', 'Category', 'Change', 'Difference', 'Verdict', 'p, Holm', 'Turned', 'Detectable') %}<th><button type="button">{{ h }}</button></th>{% endfor %}</tr></thead><tbody>
-{% for r in rows %}<tr><th scope="row">{{ r.model }}</th><td class="measure">{{ r.measure }}</td><td>{{ r.category }}</td><td data-v="{{ r.change.value }}">{{ r.change.text }}<span class="ci">n&nbsp;=&nbsp;{{ r.n.text }}</span></td><td data-v="{{ r.difference.value }}">{{ r.difference.text }}<span class="ci">{{ r.effect.text }}</span></td><td><span class="chip {{ r.tone }}">{{ r.chip }}</span></td><td data-v="{{ r.p_holm.value }}">{{ r.p_holm.text }}<span class="ci">alone {{ r.p.text }}</span></td><td data-v="{{ r.turned.value }}">{{ r.turned.text }}</td><td data-v="{{ r.detectable.value }}">{{ r.detectable.text }}</td></tr>{% endfor %}
+{% macro ptable(rows, by) %}<div class="wrap"><table class="tight"><thead><tr>{% for h in ('Model', 'Measure') + (('Category',) if by else ()) + ('Change', 'Difference', 'Verdict', 'p, Holm', 'Turned', 'Detectable') %}<th><button type="button">{{ h }}</button></th>{% endfor %}</tr></thead><tbody>
+{% for r in rows %}<tr><th scope="row">{{ r.model }}</th><td class="measure">{{ r.measure }}</td>{% if by %}<td>{{ r.category }}</td>{% endif %}<td data-v="{{ r.change.value }}">{{ r.change.text }}<span class="ci">n&nbsp;=&nbsp;{{ r.n.text }}</span></td><td data-v="{{ r.difference.value }}">{{ r.difference.text }}<span class="ci">{{ r.effect.text }}</span></td><td><span class="chip {{ r.tone }}">{{ r.chip }}</span></td><td data-v="{{ r.p_holm.value }}">{{ r.p_holm.text }}<span class="ci">alone {{ r.p.text }}</span></td><td data-v="{{ r.turned.value }}">{{ r.turned.text }}</td><td data-v="{{ r.detectable.value }}">{{ r.detectable.text }}</td></tr>{% endfor %}
 </tbody></table></div>{% endmacro %}
 {% if figures %}<h2 id="figures">Figures</h2><div class="figs">{% for f in figures %}<figure{% if f.width %} style="max-width:min(100%,{{ f.width }}px)"{% endif %}><div class="fig{{ ' wide' if f.width and f.width > 560 }}{{ ' wider' if f.width and f.width > 900 }}"><img alt="{{ f.caption }}" src="{{ f.data }}"{% if f.width %} width="{{ f.width }}"{% endif %}></div><figcaption>{{ f.caption }}</figcaption></figure>{% endfor %}</div>{% endif %}
 <h2 id="tables">Tables</h2><p class="soft">Value, 95&nbsp;% interval and n. Verdicts compare with {{ base_label }}: two intervals that overlap are “not distinguishable”. Click a heading to sort. Every row comes from: {{ source }}</p>
 {% for title, note, rows in tables %}<h3>{{ title }}</h3><p class="soft">{{ note }}</p>
-{% set big = rows|length > 14 %}{% if big %}<details><summary>{{ rows|length }} rows</summary>{% endif %}<div class="wrap"><table><thead><tr><th><button type="button">Measure</button></th>{% for n in names %}<th><button type="button">{{ n }}</button></th>{% endfor %}</tr></thead><tbody>
+{% set big = rows|length > 24 %}{% if big %}<details><summary>{{ rows|length }} rows</summary>{% endif %}<div class="wrap"><table><thead><tr><th><button type="button">Measure</button></th>{% for n in names %}<th><button type="button">{{ n }}</button></th>{% endfor %}</tr></thead><tbody>
 {% for r in rows %}<tr><th scope="row"{% if r.about %} title="{{ r.about }}"{% endif %}>{{ r.label }}<span class="dir">{{ r.direction }}{% if r.role == 'reward' %}{{ ', ' if r.direction }}optimised{% endif %}</span></th>{% for c in r.cells %}<td data-v="{{ '' if c.value is none else c.value }}">{% if c.text %}<span class="v">{{ c.text }}</span>{% if c.verdict %} <span class="chip {{ c.tone }}">{{ c.verdict }}</span>{% endif %}<span class="ci">{{ c.interval }}{% if c.n %} <span>{{ c.n }}</span>{% endif %}</span>{% else %}<span class="soft">not taken</span>{% endif %}</td>{% endfor %}</tr>{% endfor %}
 </tbody></table></div>{% if big %}</details>{% endif %}{% endfor %}
 {% if paired %}<h2 id="paired">Paired tests</h2><p class="soft">The same prompts, before and after. p: sign-flip permutation of whole templates; Holm: over the categories of a measure, and for “all” over all models and measures. “Better” and “worse” here mean p &le; 0.05 after Holm; “not shown” is not “no change”: <em>detectable</em> says which difference would have been found with a chance of 80&nbsp;%. Turned: answers that became unbiased (or right) / that ceased to be. h, d: Cohen’s effect sizes of shares and of means. n counts answers in clusters.</p>
-{{ ptable(paired|selectattr('category', 'equalto', 'all')|list) }}<details><summary>{{ paired|rejectattr('category', 'equalto', 'all')|list|length }} rows by category</summary>{{ ptable(paired|rejectattr('category', 'equalto', 'all')|list) }}</details>{% endif %}
+{{ ptable(paired|selectattr('category', 'equalto', 'all')|list, false) }}<details><summary>{{ paired|rejectattr('category', 'equalto', 'all')|list|length }} rows by category</summary>{{ ptable(paired|rejectattr('category', 'equalto', 'all')|list, true) }}</details>{% endif %}
 <h2 id="missing">Not measured</h2>{% if missing %}<div class="wrap"><table><thead><tr><th>What</th><th>Why</th></tr></thead><tbody>{% for a, b in missing %}<tr><td>{{ a }}</td><td>{{ b }}</td></tr>{% endfor %}</tbody></table></div>{% else %}<p>Everything that this report knows was measured.</p>{% endif %}
 {% macro words(ps) %}{% for t, d in ps %}{% if d %}<mark>{{ t }}</mark>{% else %}{{ t }}{% endif %}{% endfor %}{% endmacro %}{% macro said(xs) %}<div class="a">{% for x in xs %}<div><b>{{ x.model }}</b><span class="t">{{ x.text }}</span>{% if x.label %}<span class="chip {{ x.tone }}">{{ x.label }}</span>{% endif %}</div>{% endfor %}</div>{% endmacro %}
 {% macro sample(s) %}<div class="sample"><div class="q">{% if s.tags %}{% for t in s.tags %}<span class="chip">{{ t }}</span> {% endfor %}<br>{% endif %}{{ words(s.prompt) }}</div>{{ said(s.answers) }}{% if s.swap %}<div class="q swap">{% if s.swap.tags %}<span class="chip">same question, other group</span> {% for t in s.swap.tags %}<span class="chip">{{ t }}</span> {% endfor %}<br>{% endif %}{{ words(s.swap.prompt) }}</div>{{ said(s.swap.answers) }}{% endif %}</div>{% endmacro %}
@@ -741,7 +760,7 @@ _PAGE = """<!doctype html>
 </main><footer>{{ source }}</footer><script>{{ js|safe }}</script></body></html>
 """
 
-# %% ../nbs/66_report.ipynb #792111a6
+# %% ../nbs/66_report.ipynb #d8b76684
 def _samples(rows, models):
     "Samples for the template: prompt, tags, answers with labels, and the same prompt about another group where there is one."
     def one(r):
@@ -765,7 +784,7 @@ def swapped_words(
     for op, i, j, k, l in SequenceMatcher(None, x, y, autojunk=False).get_opcodes(): left.append((''.join(x[i:j]), op != 'equal')); right.append((''.join(y[k:l]), op != 'equal'))
     return [p for p in left if p[0]], [p for p in right if p[0]]
 
-_KEYS = dict(bbq='BBQ', cbbq='CBBQ', crows_pairs='CrowS_Pairs', stereoset='StereoSet', winobias='WinoBias', winogender='Winogender', bold='BOLD', cold='COLD')
+_KEYS = dict(bbq='BBQ', cbbq='CBBQ', ccbbq='CC_BBQ', crows_pairs='CrowS_Pairs', stereoset='StereoSet', winobias='WinoBias', winogender='Winogender', bold='BOLD', cold='COLD')
 
 def _sources(metrics):
     "Paper, licence, unit and ideal of the benchmarks that were measured."

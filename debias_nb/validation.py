@@ -135,7 +135,7 @@ def simulate_choices(
         out.append(u if g.random() < (unknown(i) if callable(unknown) else unknown) else i['target_loc'] if g.random() < rate(i) else other)
     return out
 
-# %% ../nbs/65_validation.ipynb #b465b911
+# %% ../nbs/65_validation.ipynb #96448b10
 def validation_plot(
     checks:list[Check], columns:int=4
 ): # a matplotlib figure
@@ -148,10 +148,10 @@ def validation_plot(
         err = np.array([[max(0, a['value'] - a['low']), max(0, a['high'] - a['value'])] if a['low'] is not None else [0, 0] for a in (c.measured[k] for k in names)]).T
         jit = np.random.default_rng(0).uniform(-.022, .022, len(x))*(hi - lo) # planted levels repeat: set neighbours apart
         ax.errorbar(x + jit, y, yerr=err, fmt='o' if v['passed'] else 'X', ms=4, color='#0072B2' if v['passed'] else '#D55E00', mec='white', mew=.5, elinewidth=1, alpha=.9)
-        ns = sorted({c.measured[k]['n'] for k in names}); ax.set_title(c.metric, fontsize=9, loc='left', fontweight='bold')
+        ns = sorted({c.measured[k]['n'] for k in names}); ax.set_title(c.metric + '\n\n', fontsize=9, loc='left', fontweight='bold')
         ax.set_xlabel(f"planted ({len(names)} points, n = {ns[0]}{f' to {ns[-1]}' if len(ns) > 1 else ''} each)", fontsize=8); ax.set_ylabel('measured', fontsize=8); ax.tick_params(labelsize=8)
         text = f"claims {c.claim}: {'kept' if v['passed'] else 'broken (' + v['why'] + ')'}\nrank corr. {'none' if v['rank_correlation'] is None else format(v['rank_correlation'], '.2f')}"
         if c.claim == 'value': text += f", slope {v['slope']:.2f}"
-        ax.text(.03, .97, text, transform=ax.transAxes, va='top', fontsize=7.5, bbox=dict(fc='white', ec='none', alpha=.8, pad=1))
+        ax.text(0, 1.02, text, transform=ax.transAxes, va='bottom', fontsize=7.5)
     for ax in list(axs.flat)[len(checks):]: ax.axis('off')
     return fig
