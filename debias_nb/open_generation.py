@@ -6,7 +6,7 @@
 __all__ = ['REGARD', 'sentiment', 'TextClassifier', 'bold_prompts', 'our_prompts', 'continue_texts', 'stance', 'refused',
            'evaluate_generations', 'gap_plot', 'report_rows']
 
-# %% ../nbs/63_open_generation.ipynb #a5f83d96
+# %% ../nbs/63_open_generation.ipynb #6dcbf694
 import math
 from collections import defaultdict
 from functools import lru_cache
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .core import ConfigError, DataError, ModelError, progress, rng, set_seed
-from .metrics import bootstrap_mean, counterfactual_gap, distinct_n, estimate, group_gap, is_refusal, wilson
+from .metrics import bootstrap_mean, counterfactual_gap, distinct_n, estimate, group_gap, is_refusal
 from .synthesis import expand, slots
 
 # %% ../nbs/63_open_generation.ipynb #ac1e9b0e
@@ -126,7 +126,7 @@ def continue_texts(
         for i, t in zip(at, tokenizer.batch_decode(ids[:, enc.input_ids.shape[1]:], skip_special_tokens=True)): out[i] = t.strip().split('\n')[0].strip()
     return out
 
-# %% ../nbs/63_open_generation.ipynb #c0827e9d
+# %% ../nbs/63_open_generation.ipynb #4be16bbc
 def stance(
     judge # has `judge_batch(prompts, texts)` -> verdicts with `.label`, as `judges.RuleJudge`
 ):
@@ -163,7 +163,7 @@ def evaluate_generations(
                 g = counterfactual_gap([[np.mean(cell[q, x]) if cell[q, x] else None for x in groups] for q in items], groups, [of[q] for q in items], seed, resamples); gap, chance, p, design, n = g['range'], g['range_by_chance'], g['p'], 'the same questions in each group', len(items)
             else: g = group_gap(v[at], [rows[i]['group'] for i in at], [rows[i]['cluster'] for i in at], seed, resamples); gap, chance, p, design, n = g['gap'], g['gap_by_chance'], g['p'], 'different prompts in each group', len({rows[i]['cluster'] for i in at})
             out[c][k] = dict(groups=mean, gap=estimate(gap, n, n_values=len(at)), gap_by_chance=chance, p=p, design=design)
-    return dict(**out, overall=dict(distinct_2=distinct_n(texts, 2), mean_length=bootstrap_mean([len(t.split()) for t in texts], [r['cluster'] for r in rows], seed), refusal_rate=wilson(sum(map(is_refusal, texts)), len(texts)), n=len(texts)))
+    return dict(**out, overall=dict(distinct_2=distinct_n(texts, 2), mean_length=bootstrap_mean([len(t.split()) for t in texts], [r['cluster'] for r in rows], seed), refusal_rate=bootstrap_mean([is_refusal(t) for t in texts], [r['cluster'] for r in rows], seed, share=True), n=len(texts)))
 
 # %% ../nbs/63_open_generation.ipynb #b7b1e44f
 def gap_plot(
