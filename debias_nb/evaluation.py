@@ -72,7 +72,7 @@ def cold_estimates(
     of = lambda key: sorted({i[key] for i in items if i[key]})
     return dict(overall=part(None, None), categories={c: part('category', c) for c in of('category')}, fine={c: part('fine', c, ('accuracy',)) for c in of('fine')})
 
-# %% ../nbs/67_evaluation.ipynb #151246c5
+# %% ../nbs/67_evaluation.ipynb #014ca887
 @dataclass(frozen=True)
 class EvaluationConfig:
     "What is asked, and how."
@@ -84,7 +84,7 @@ class EvaluationConfig:
     orders: str = 'given' # of the options: 'given', 'cyclic', 'all' (letters only)
     normalise: str = 'mean' # how answers of unequal length compare: 'sum', 'mean', 'bytes' (likelihood only)
     language: str|None = None # of the prompts: 'en', 'zh'; None takes the set's own
-    chat: bool = False # apply the model's chat template
+    chat: bool = False # apply the model's chat template (in mode 'open' it is applied wherever there is one)
     system: str|None = None
     token_budget: int = 4096
     data: str|None = None # folder that holds the sets; default $DEBIAS_NB_DATA
@@ -146,7 +146,9 @@ def evaluate_set(
         from debias_nb.policy import sample
         return [t[0] for t in sample(scorer.model, scorer.tokenizer, [[dict(role='system', content=c.system), dict(role='user', content=p)] if c.system else p for p in prompts], 1, c.max_new_tokens, temperature=0, desc=set_name(key))]
     if kind == 'choice':
-        r = bm.evaluate_open(write, items, lang) if c.mode == 'open' else bm.evaluate_mc(scorer, items, c.mode, c.orders, c.normalise, lang, c.chat, c.system); e = bbq_estimates(items, r['predictions'], [bm.template(i) for i in items], c.seed)
+        r = bm.evaluate_open(write, items, lang) if c.mode == 'open' else bm.evaluate_mc(scorer, items, c.mode, c.orders, c.normalise, lang, c.chat, c.system)
+        if c.mode == 'open': r['method']['chat'] = bool(scorer.tokenizer.chat_template)
+        e = bbq_estimates(items, r['predictions'], [bm.template(i) for i in items], c.seed)
         e['overall'] |= {k: v for k, v in abstention(items, r['predictions'], seed=c.seed).items() if k != 'unanswered'}
         if r.get('agreed'): e['overall']['order_agreement'] = bootstrap_mean(r['agreed'], [bm.template(i) for i in items], c.seed, share=True)
         if key == 'cbbq': info['official'] = {k: bm.cbbq_scores(items, r['predictions'])['overall'][k] for k in ('raw', 'repaired')}
@@ -154,15 +156,16 @@ def evaluate_set(
                      correct=int(p == i['label']), biased=None if i['target_loc'] is None else int(p == i['target_loc']), **({'text': t} if t is not None else {})) for i, p, t in zip(items, r['predictions'], r.get('texts') or [None]*len(items))]
         return dict(**e, **info, method=r['method']), rows
     if kind in ('pairs', 'stereoset'):
-        r = (bm.evaluate_pairs if kind == 'pairs' else bm.evaluate_stereoset)(scorer, items, c.mode, write, c.chat, c.system, lang); items = r['items']; info['unread'] = r['unread']
-        if not items: return dict(overall=dict(stereotype_score=estimate(None, 0)), categories={}, **info, method=r['method']), []
+        r = (bm.evaluate_pairs if kind == 'pairs' else bm.evaluate_stereoset)(scorer, items, c.mode, write, c.chat, c.system, lang); read = {id(i) for i in r['items']}; info['unread'] = r['unread']
+        unread = [dict(id=i['id'], category=i['category'], template=i.get('target', i['id']), biased=None) for i in items if id(i) not in read]; items = r['items'] # answers that name no sentence stay in the file, as neither
+        if not items: return dict(overall=dict(stereotype_score=estimate(None, 0)), categories={}, **info, method=r['method']), unread
     if kind == 'pairs':
         e = pair_estimates(items, r['more'], r['less'], c.seed)
-        return dict(**e, **info, method=r['method']), [dict(id=i['id'], category=i['category'], template=i['id'], more=a, less=b, biased=float((a > b) + .5*(a == b))) for i, a, b in zip(items, r['more'], r['less'])]
+        return dict(**e, **info, method=r['method']), [dict(id=i['id'], category=i['category'], template=i['id'], more=a, less=b, biased=float((a > b) + .5*(a == b))) for i, a, b in zip(items, r['more'], r['less'])] + unread
     if kind == 'stereoset':
         s = r['sentence_scores']; e = stereoset_estimates(items, s, c.seed)
         return dict(**e, **info, method=r['method']), [dict(id=i['id'], category=i['category'], template=i['target'], biased=float((s[i['stereotype_id']] > s[i['anti_stereotype_id']]) + .5*(s[i['stereotype_id']] == s[i['anti_stereotype_id']])),
-            correct=.5*sum(s[i[f'{l}_id']] > s[i['unrelated_id']] for l in ('stereotype', 'anti_stereotype'))) for i in items]
+            correct=.5*sum(s[i[f'{l}_id']] > s[i['unrelated_id']] for l in ('stereotype', 'anti_stereotype'))) for i in items] + unread
     if kind in ('winobias', 'winogender'):
         p = bm.evaluate_pronouns(scorer, items, c.mode, c.chat, c.system, write); e = (winobias_estimates if kind == 'winobias' else winogender_estimates)(items, p, c.seed)
         return dict(**e, **info, unread=p.count(None), method=dict(likelihood='likelihood of the candidate, mean per token', letters='letters in both orders', open='what was written')[c.mode]), [dict(id=f"{i['id']}{'' if kind == 'winogender' else '/pro' if i['pro'] else '/anti'}", category=i['category'] if kind == 'winobias' else i['gender'], template=str(i.get('template', i['id'])), prediction=x, correct=int(x == i['label'])) for i, x in zip(items, p)]
@@ -255,14 +258,14 @@ def comparison_lines(c:dict) -> list[str]:
         for k, v in s['overall'].items(): d = v['difference']; out.append(f"{b + ': ' + k:26} {'all':22} {g(v['before']['value'])} -> {g(v['after']['value'])}  {f(d['value'])} [{f(d['low'])}, {f(d['high'])}]")
     return out
 
-# %% ../nbs/67_evaluation.ipynb #0ffaa47a
+# %% ../nbs/67_evaluation.ipynb #ae6812b2
 def add_evaluate_arguments(parser:argparse.ArgumentParser) -> None:
     "Arguments of `debias-nb evaluate`."
     d = EvaluationConfig(); a = parser.add_argument
     a('--model', required=True, help='folder or hub name of a causal language model'); a('--adapter', help='a LoRA folder to put on top'); a('--out', required=True, help='folder for the results')
     a('--benchmarks', default=','.join(d.benchmarks), help=f"comma-separated: {', '.join(SETS)}, items:FILE, pairs:FILE (default: {','.join(d.benchmarks)})"); a('--data', help='folder that holds the sets (default: $DEBIAS_NB_DATA)')
     a('--limit', type=int, help='about how many items of each set; whole item groups are sampled, evenly over categories'); a('--mode', choices=('likelihood', 'letters', 'open'), default=d.mode, help='how items are asked'); a('--orders', choices=tuple(bm.ORDERS), default=d.orders, help='orders of the options (letters)')
-    a('--normalise', choices=('sum', 'mean', 'bytes'), default=d.normalise); a('--language', choices=tuple(bm.MC_PROMPTS)); a('--chat', action='store_true', help="apply the model's chat template"); a('--system'); a('--token-budget', type=int, default=d.token_budget)
+    a('--normalise', choices=('sum', 'mean', 'bytes'), default=d.normalise); a('--language', choices=tuple(bm.MC_PROMPTS)); a('--chat', action='store_true', help="apply the model's chat template (what is written, in mode open, has it by itself)"); a('--system'); a('--token-budget', type=int, default=d.token_budget)
     a('--per-group', type=int, default=d.per_group, help='BOLD: openings per group'); a('--max-new-tokens', type=int, default=d.max_new_tokens, help='of what is written (BOLD, SQuAD, mode open)'); a('--regard', help='BOLD: a regard classifier, folder or hub name'); a('--seed', type=int, default=d.seed)
     a('--distributed', action='store_true', help='share the work among the processes of torchrun or accelerate launch')
 
