@@ -175,7 +175,7 @@ def _ns(es):
     values, units = span('n_values') or span('n'), span('n')
     return '' if not values else f'n = {values}' + (f' in {units} clusters' if units != values else '')
 
-# %% ../nbs/66_report.ipynb #e29b28c8
+# %% ../nbs/66_report.ipynb #85abd800
 def before_after(
     metrics:dict, # as in metrics.json
     keys:list[str]|None=None, # measures; default: the known ones that are there
@@ -193,7 +193,7 @@ def before_after(
         for i, n in enumerate(names):
             if es[n]: _point(ax, es[n], i, n)
         if isinstance(m.better, float): ax.axvline(m.better, color='#999', lw=1, ls=':')
-        if m.share: ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:.0f} %')
+        if m.share: ax.xaxis.set_major_formatter(lambda v, _: f'{round(100*v, 1):g} %')
         ax.set_title(m.label); ax.set_xlabel(', '.join(filter(None, [m.direction, _ns([e for e in es.values() if e])])), fontsize=8)
         ax.set_yticks(range(len(names)), [model_style(n)[0] for n in names]); ax.set_ylim(len(names) - .4, -.6); ax.margins(x=.15); ax.grid(axis='y', visible=False)
         ax.locator_params(axis='x', nbins=4)
@@ -201,7 +201,7 @@ def before_after(
     for ax in list(axs.flat)[len(keys):]: ax.axis('off')
     return fig
 
-# %% ../nbs/66_report.ipynb #8da332fa
+# %% ../nbs/66_report.ipynb #0da16da6
 def forest_plot(
     metrics:dict, # as in metrics.json
     key:str='fairness', # the measure
@@ -226,7 +226,7 @@ def forest_plot(
             if e := get(n, p): _point(ax, e, i - .25*(len(names) > 1) + j*step, n)
         ax.annotate(_ns([e for n in names if (e := get(n, p))]).replace(' clusters', ''), (1.01, i), xycoords=('axes fraction', 'data'), va='center', fontsize=8, color='#555')
     if isinstance(m.better, float): ax.axvline(m.better, color='#999', lw=1, ls=':')
-    if m.share: ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:.0f} %')
+    if m.share: ax.xaxis.set_major_formatter(lambda v, _: f'{round(100*v, 1):g} %')
     ax.set_yticks(range(len(parts)), parts); ax.set_ylim(len(parts) - .45, -.55); ax.grid(axis='y', visible=False)
     many = any(e.get('n_values', e['n']) != e['n'] for n in names for p in parts if (e := get(n, p)) and e.get('n') is not None)
     ax.set_xlabel(', '.join(filter(None, [f'{m.label}, 95 % interval', m.direction, 'n in clusters' if many else ''])), fontsize=9); _legend(fig, names)
@@ -277,7 +277,7 @@ def training_curves(
     axs[-1][0].set_xlabel('step' + (f' ({"; ".join(filter(None, [note, n]))})' if note or n else ''), fontsize=9)
     return fig
 
-# %% ../nbs/66_report.ipynb #dfdcbed8
+# %% ../nbs/66_report.ipynb #03b469a5
 def overoptimisation(
     log:list[dict], # as in `training_curves`, with 'kl'
     judge_n:int|None=None, # answers per judged point
@@ -359,7 +359,7 @@ def outlier_plot(
         for i, (_, e) in enumerate(rows):
             ax.plot([e['low'], e['high']], [i, i], color=color, lw=1.6, zorder=1); ax.plot(e['value'], i, marker, color=color if e['outlier'] else 'white', mec=color, mew=1.3, ms=6)
         rest = np.mean([e['rest'] for _, e in rows if e['rest'] is not None]); ax.axvline(rest, color='#777', ls=':', lw=1); ax.set_yticks(range(len(rows)), [f"{t} (n = {e.get('n_values', e['n'])})" for t, e in rows], fontsize=8)
-        if m.share: ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:.0f} %')
+        if m.share: ax.xaxis.set_major_formatter(lambda v, _: f'{round(100*v, 1):g} %')
         ax.set_title(f"{label}: {sum(e['outlier'] for e in have[n].values())} of {len(have[n])} stand out", fontsize=10); ax.grid(axis='y', visible=False); ax.tick_params(labelbottom=True); ax.set_xlabel(f'{m.label}, 95 % interval', fontsize=9)
     return fig
 
@@ -377,7 +377,7 @@ def planted_plot(
     for i, e in enumerate(es): _point(ax, e, e['planted'] + .012*(i % 5 - 2), model, horizontal=False, size=5) # levels repeat: set neighbours apart
     hi = min(1.02, max(x.max(), max((e['high'] if has_interval(e) else e['value']) for e in es)) + .06)
     ax.set_xlim(-.02, hi); ax.set_ylim(-.02, hi); ax.set_aspect('equal')
-    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(lambda v, _: f'{100*v:.0f} %')
+    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(lambda v, _: f'{round(100*v, 1):g} %')
     title = f'{len(es)} groups, mean distance {100*np.abs(x - y).mean():.1f} points'
     if len(es) > 2 and len(set(x)) > 1 and len(set(y)) > 1: title += f',\nrank correlation {_spearman(x, y):.2f}'
     ax.set_title(title); ax.set_xlabel('planted stereotype rate'); ax.set_ylabel(f'measured in {model_style(model)[0]}, 95 % interval, {_ns(es)}'); ax.legend(loc='upper left')
@@ -395,7 +395,7 @@ def pareto_front(
     front = [n for n, (x, y) in points.items() if not any(a >= x and b >= y and (a > x or b > y) for a, b in points.values())]
     return sorted(front, key=lambda n: points[n])
 
-# %% ../nbs/66_report.ipynb #9a190418
+# %% ../nbs/66_report.ipynb #36551795
 def pareto(
     metrics:dict, # as in metrics.json; any number of models
     x:str='reward_quality', y:str='fairness', # two measures that have a direction
@@ -417,7 +417,7 @@ def pareto(
         err = lambda e: None if not has_interval(e) else [[max(0, e['value'] - e['low'])], [max(0, e['high'] - e['value'])]]
         ax.errorbar(ex['value'], ey['value'], xerr=err(ex), yerr=err(ey), fmt=marker, color=color, ms=7, mec='white', mew=.6, elinewidth=1.4)
     for axis, m in ((ax.xaxis, mx), (ax.yaxis, my)):
-        if m.share: axis.set_major_formatter(lambda v, _: f'{100*v:.0f} %')
+        if m.share: axis.set_major_formatter(lambda v, _: f'{round(100*v, 1):g} %')
     ax.margins(.18); fig.canvas.draw(); placed = [ax.transData.transform(val(n)) for n in names] # labels keep clear of points and of each other
     for n in names:
         here = ax.transData.transform(val(n)); label, color, _ = model_style(n); wide = 8*len(label)
