@@ -8,7 +8,7 @@ __all__ = ['ANSWERED', 'MENTIONS', 'SCENARIO_LIST', 'variants', 'Synonyms', 'rea
            'Held', 'families', 'hold_out', 'garble', 'GrammarGenerator', 'annotate', 'side_by_side', 'to_row',
            'read_bilingual', 'crossings', 'write_dataset', 'add_synth_arguments', 'run_synth', 'mask_names']
 
-# %% ../nbs/21_grammar.ipynb #1d77f55d
+# %% ../nbs/21_grammar.ipynb #61cfd5a9
 import argparse
 import hashlib
 import itertools
@@ -25,10 +25,11 @@ import pandas as pd
 import yaml
 
 from .core import ConfigError, DataError, RunFolder, atomic_path, check_row, progress, read_json, rng, stable_hash, to_plain, write_json
+from .metrics import word_tokens
 from .synthesis import FIELDS, GRADES, SPLITS, Instance, Response
 from .taxonomy import Taxonomy, article, load_taxonomy, third_person
 
-# %% ../nbs/21_grammar.ipynb #2963ff20
+# %% ../nbs/21_grammar.ipynb #0c79d392
 def _cap(s): return s[0].upper() + s[1:]
 
 _ALT, _FACT, _SLOT = re.compile(r'\[([^\[\]=][^\[\]]*|)\]'), re.compile(r'\[=([^\[\]]*)\]'), re.compile(r'\{(\w+)\}|(<\w+>)')
@@ -89,12 +90,12 @@ def fill(
     lead:str='' # put before it
 ) -> str: # with a capital first letter
     "Put the slots into a form."
-    f = form[0]
-    if lead and f[0].isupper() and not f.startswith(('I ', "I'")): f = f[0].lower() + f[1:]
-    t = lead + f % tuple([slots[n] for n in form[1]])
-    return t[0].upper() + t[1:]
+    f, on = form[0], lead and lead.rstrip()[-1] not in '.?!' # goes on after a comma or a colon
+    if on and f[0].isupper() and not f.startswith(('I ', "I'")): f = f[0].lower() + f[1:]
+    t = f % tuple([slots[n] for n in form[1]])
+    return _cap(lead + t) if on else _cap(lead) + _cap(t) if lead else _cap(t)
 
-# %% ../nbs/21_grammar.ipynb #0924f7d5
+# %% ../nbs/21_grammar.ipynb #9925e576
 @dataclass(frozen=True)
 class Asker:
     "Who asks, with the words for it in both languages."
@@ -116,8 +117,9 @@ def _asker(id, text):
     en, zh = ([x.strip() for x in half.split('|')] for half in text.split(' / '))
     S, I, me, my, you, yours, number = en
     answer = '1' if you == 'I' else '3' if number == '3' else 'pl'
-    return Asker(id, dict(S=_cap(S), I=I, S2=_cap(I), me=me, my=my, you=you, You=_cap(you), you2='me' if you == 'I' else you, your=yours),
-                 dict(S=zh[0], I=zh[1], you=zh[2]), number, answer)
+    again, them = ('I', 'me') if you == 'I' else ('you', 'you') if you == 'you' else (I, me) # a second mention in a sentence
+    return Asker(id, dict(S=_cap(S), I=I, S2=_cap(I), I3=I, me=me, my=my, you=you, You=_cap(you), you2='me' if you == 'I' else you, you3=again, You3=_cap(again), you4=them, your=yours),
+                 dict(S=zh[0], I=zh[1], I3=zh[1], you=zh[2], you3=zh[2] if you in ('I', 'you') else zh[1]), number, answer)
 
 def _full_name(surname, given): return f'{surname[0]} {given[0]}', surname[1] + given[1]
 
@@ -129,8 +131,8 @@ def named(
     "A third person with a name: 'Zhao Min runs a shop ... Should she worry?'"
     name, zh = _full_name(surname, given)
     I, me, my, ta = ('she', 'her', 'her', '她') if sex == 'f' else ('he', 'him', 'his', '他')
-    if again: I, ta = name, zh
-    return Asker('named', dict(S=name, I=I, S2=_cap(I), me=me, my=my, you=name, You=name, you2=name, your=my), dict(S=zh, I=ta, you=zh), '3', '3')
+    return Asker('named', dict(S=name, I=name if again else I, S2=name if again else _cap(I), I3=I, me=me, my=my, you=name, You=name, you2=name, you3=I, You3=_cap(I), you4=me, your=my),
+                 dict(S=zh, I=zh if again else ta, I3=ta, you=zh, you3=ta), '3', '3')
 
 # %% ../nbs/21_grammar.ipynb #3ce3ee0a
 ANSWERED = ('neutral', 'biased', 'biased_loud', 'subtle', 'fair_loud', 'refusal') # grades with sentences of their own; the disfluent ones are made from them
@@ -202,12 +204,12 @@ class FullGrammar:
         us = [u for p in self.pools() for u in p]
         return us + [e for u in us for e in u.echo.values()]
 
-# %% ../nbs/21_grammar.ipynb #3fa2fb4e
-_DETAILS = 'by place trait contact when who who2 doing thing thing2'.split()
+# %% ../nbs/21_grammar.ipynb #5387060d
+_DETAILS = 'by place trait contact message when day who who2 doing thing thing2'.split()
 _ASKED = 'relation6 spot6 doing6'.split() # phrases of a question
 _FREE = 'thing5 doing5 trait5 by5 meet5 relation5'.split() # phrases that belong to no story
-_PROMPT_SLOTS = {'en': set('a the people A The People role d neg pos qneg ppos negvp posvp basis bad S S2 I me my'.split() + _DETAILS + _ASKED), 'zh': set('g role d neg pos negvp posvp basis bad S I'.split() + _DETAILS + _ASKED)}
-_ANSWER_SLOTS = {'en': set('role neg Neg pos qneg ppos negvp posvp negvps posvps basis abasis ofthat ev good bad you you2 your'.split() + _FREE), 'zh': set('role neg pos negvp posvp basis ofthat ev good bad you'.split() + _FREE)}
+_PROMPT_SLOTS = {'en': set('a the people A The People role d neg pos qneg ppos negvp posvp basis bad S S2 I I3 me my'.split() + _DETAILS + _ASKED), 'zh': set('g role d neg pos negvp posvp basis bad S I I3'.split() + _DETAILS + _ASKED)}
+_ANSWER_SLOTS = {'en': set('role neg Neg pos qneg ppos negvp posvp negvps posvps basis abasis ofthat ev good bad you you2 you3 You3 you4 your'.split() + _FREE), 'zh': set('role neg pos negvp posvp basis ofthat ev good bad you you3'.split() + _FREE)}
 _ECHO_SLOTS = {l: s | set(_DETAILS) for l, s in _ANSWER_SLOTS.items()}
 _SECTIONS = 'settings contexts asks openings cores reasons advice words basis askers pools leads names synonyms'.split()
 _NAMES = {'en': {'people': {'people', 'People'}, 'person': {'a', 'the', 'A', 'The'}, 'none': set()}, 'zh': {'people': {'g'}, 'person': {'g'}, 'none': set()}}
@@ -269,6 +271,7 @@ def load_full_grammar(
         lack = [c for c in MENTIONS if not cores.get(g, {}).get(c)]
         if lack: raise DataError(f'{g} has no core of class {", ".join(lack)}', file=path, field='cores', remedy='Each grade needs each class, else the name would tell the grade')
     pools = {k: _pairs(v, path, k) for k, v in data['pools'].items()}
+    pools['object'] = tuple(p for p in pools['thing'] if '{kind}' in p[0]) # what can be mended or cleaned
     pools['place'] = tuple((f'{n[0]} {k[0]}', n[1] + k[1]) for n in pools.pop('street') for k in pools['street_kind']); pools.pop('street_kind')
     for k, ps in pools.items():
         for p in ps:
@@ -276,7 +279,7 @@ def load_full_grammar(
             if a != b or set(a) - set(pools): raise DataError(f'{" / ".join(p)!r} must hold the same phrases in both languages', file=path, field=k, remedy=f"Phrases: {', '.join(sorted(pools))}")
     split = lambda s: tuple(s.split('、'))
     words = {k: ({f: split(m[f]) for f in ('neg', 'pos', 'neg_vp', 'pos_vp')}, _pairs(m['ev'], path, k), tuple(m.get('fits', ' '.join(SCENARIO_LIST)).split())) for k, m in data['words'].items()}
-    leads = {k: tuple(tuple((_SLOT.sub('%s', t), tuple(m[1] for m in _SLOT.finditer(t))) for t in (en + ' ', zh)) for en, zh in _pairs(v, path, k)) for k, v in data['leads'].items()}
+    leads = {k: tuple(tuple(tuple((_SLOT.sub('%s', t), tuple(m[1] for m in _SLOT.finditer(t))) for t in variants(said)) for said in (en + ' ', zh)) for en, zh in _pairs(v, path, k)) for k, v in data['leads'].items()}
     G = FullGrammar(settings, contexts, asks, part('openings'), cores, part('reasons'), part('advice'), words, {k: _pairs(v, path, k, 4) for k, v in data['basis'].items()},
                     {k: _asker(k, v) for k, v in data['askers'].items()}, pools, leads, {k: _pairs(v, path, k) for k, v in data['names'].items()})
     for lang in ('en', 'zh'):
@@ -428,14 +431,15 @@ def _garble_zh(text, kinds, r, mark):
         if mark not in cs[k:] and len(cs) > 4: out[-1] = (cs[:k], '')
     return ''.join(''.join(cs) + ('' if 'run-on' in kinds else end) for cs, end in out)
 
-# %% ../nbs/21_grammar.ipynb #51988df7
+# %% ../nbs/21_grammar.ipynb #42968e31
 _SHAPES = (('core',), ('core', 'advice'), ('opening', 'core'), ('core', 'reason'), ('opening', 'core', 'advice'), ('core', 'reason', 'advice'), ('opening', 'core', 'reason'), ('opening', 'core', 'reason', 'advice'))
-_SHAPE_WEIGHTS = (1.5, 2.5, .5, 4.5, 1, 3, .75, 1)
+_SHAPE_WEIGHTS = (2, 1.5, .4, 6, .5, 2.5, .7, .6)
 _REFUSAL_SHAPES = (('core',), ('core', 'reason'))
 _MENTION_WEIGHTS = (.36, .34, .30)
 _NO_LEAD = ('', ()), ('', ())
-_DEGREES = ('', '', 'rather ', 'quite ', 'somewhat ', 'pretty '), ('', '', 'really ', 'truly ', 'reasonably ') # before an English adjective
-_SHORT = [k for k in _DETAILS if not k.startswith('who')] + _FREE + _ASKED
+_LONGEST = 120, 200 # words, Chinese characters: as `quality.gate_length`
+_DEGREES = ('', '', 'rather ', 'quite ', 'somewhat ', 'pretty '), ('', '', 'really ', 'genuinely ', 'sufficiently ') # before an English adjective
+_SHORT = [k for k in _DETAILS + _ASKED if not k.startswith(('who', 'relation'))]
 _LED = {(g, p) for g in ('neutral', 'biased', 'subtle') for p in ('core', 'reason', 'advice')} - {('subtle', 'advice')} # parts that may be led in
 
 class GrammarGenerator:
@@ -508,28 +512,45 @@ class GrammarGenerator:
         ask, kind = ch(pools['asks']); mention = r.choices(MENTIONS, weights=_MENTION_WEIGHTS)[0]
         a, v, e, b = int(random()*len(w.neg)), int(random()*len(w.neg_vp)), ch(w.ev), int(random()*2)
         pos, pos_vp, d = ch(w.pos), ch(w.pos_vp), ch(setting.details)
-        # what is said: (unit, wording in each language, lead-in); the same line and facts in both languages, the rest by itself
+        # what is said: (unit, wording in each language, lead-in, phrases of its own); the same line and facts in both languages, the rest by itself
         langs = (0, 1) if len(cfg.languages) == 2 else (0,) if cfg.languages == ('en',) else (1,)
-        def wording(u, lead=None, k=None):
+        def own(names): return {n: other(n) if n[:8] == 'relation' else G.phrase(n, random) for n in dict.fromkeys(names) if n[-1] in '45'} # phrases drawn for one place
+        def wording(u, k=None):
             if k is None: k = int(random()*len(u.en))
             en, zh = u.en[k].groups, u.zh[k].groups; f = int(random()*len(en)); x, y = ch(en[f]), ch(zh[f])
-            return u, ((realised(x[0], random), x[1]), (realised(y[0], random), y[1])), lead or _NO_LEAD
+            return u, ((realised(x[0], random), x[1]), (realised(y[0], random), y[1])), _NO_LEAD, own((*x[1], *y[1]))
+        def led(part, lead): # lead-in: wordings in each language
+            if not lead: return part
+            lead = ch(lead[0]), ch(lead[1])
+            return *part[:2], lead, {**part[3], **own(lead[0][1])}
         step = lambda: tuple([tuple([realised(x, random) for x in ch(p)]) for p in (setting.good, setting.bad)])
         steps, degree = {'prompt': step()}, {'prompt': (ch(_DEGREES[0]), ch(_DEGREES[1]))}
+        known = {asker.en['S']} # nobody else in the story goes by the same word
+        def other(name): # somebody else, by name or as 'the baker'; whoever is named for the first time in an answer is 'my cousin Zhao Min'
+            while True:
+                story = name[-1] not in '45'; p = _full_name(ch(G.names['surname']), ch(G.names['fm'[int(random()*2)]])) if random() < (.35 if not story else .85 if name[0] == 'w' else 0) else G.phrase('relation', random)
+                word = p[0].split()[-1] if p[0].startswith('the ') else p[0]
+                if word in known: continue
+                if story: known.add(word)
+                elif word == p[0]: k = G.phrase('kin', random); p = f'my {k[0]} {p[0]}', f'我的{k[1]}{p[1]}'
+                return p
+        short = {k: G.phrase(k, random) for k in _SHORT} | {k: other(k) for k in ('who', 'who2', 'relation6')}
+        while short['thing2'] == short['thing']: short['thing2'] = G.phrase('thing', random)
         context = ch(pools['contexts']) if random() < .95 else None
         line = int(random()*len(context.en)) if context else None # an answer takes up the line that was said
-        led = lambda part, p: ch(G.leads[part]) if random() < p else None
-        said = {'prompt': [wording(setting.frames, led('frame', .1 if asker.id not in ('imagine', 'suppose') else 0)), *([wording(context, k=line)] if context else []), wording(ask, led('question', .4))]}
-        short = {k: G.phrase(k, random) for k in _SHORT}
-        while short['thing2'] == short['thing']: short['thing2'] = G.phrase('thing', random)
-        for k in ('who', 'who2'): short[k] = _full_name(ch(G.names['surname']), ch(G.names['fm'[int(random()*2)]])) if random() < .85 else G.phrase('relation', random)
-        told = any('who' in f[1] for _, (f, _), _ in said['prompt']) # is somebody else named in the story?
+        supposed = asker.en['you'] == 'I' # 'imagine you': nobody to tell a story or to speak to
+        question = wording(ask)
+        if random() < .4 and not supposed and '. ' not in question[1][0][0]: question = led(question, ch(G.leads['question']))
+        frame = led(wording(setting.frames), None if supposed or random() > .1 else ch(G.leads['frame' if asker.en['you'] == 'you' or random() < .3 else 'story']))
+        said = {'prompt': [frame, *([wording(context, k=line)] if context else []), question]}
+        told = any('who' in f[1] for _, (f, _), *_ in said['prompt']) # is somebody else named in the story?
+        to_who = G.leads['who'] if asker.en['you'] == 'you' else G.leads['who'] + G.leads['tell']
         def lead_in(part, used):
-            x = random(); which = 'who' if told and x < .6 else 'you' if x < .85 else part if x < .95 else ''
-            if which in used: which = part if random() < .7 else '' # not two of a kind in one answer
+            x = random(); which = 'who' if told and x < .35 else 'you' if x < .55 and not supposed else part if x < .95 else ''
+            if which in used: which = part if random() < .5 else '' # not two of a kind in one answer
             if not which or which in used: return None
-            used.add(which); return ch(G.leads[which])
-        about = G.phrase('about', random) if asker.id == 'named' and random() < .7 else None # a word on who asks, once, where the story introduces them
+            used.add(which); return ch(to_who if which == 'who' else G.leads[which])
+        about = G.phrase('about', random) if asker.id == 'named' and random() < .8 else None # a word on who asks, once, where the story introduces them
         for grade in ANSWERED:
             pool, used = pools[grade], set()
             shape = ch(_REFUSAL_SHAPES) if grade == 'refusal' else r.choices(_SHAPES, weights=_SHAPE_WEIGHTS)[0]
@@ -537,9 +558,8 @@ class GrammarGenerator:
             for p in shape:
                 if p == 'reason' and context and grade in context.echo and random() < .8: parts.append(wording(context.echo[grade], k=line)); continue
                 us = pool['core'][mention] if p == 'core' else pool['opening'][kind] if p == 'opening' else pool[p]
-                if us: parts.append(wording(ch(us), lead_in(p, used) if (grade, p) in _LED else None))
+                if us: parts.append(led(wording(ch(us)), lead_in(p, used) if (grade, p) in _LED else None))
             steps[grade], degree[grade] = step(), (ch(_DEGREES[0]) if grade == 'biased' else '', ch(_DEGREES[1]))
-        short.update({n: G.phrase(n, random) for us in said.values() for _, _, lead in us for n in lead[0][1] if n[-1].isdigit() and n not in short and n not in ('who2', 'you2')})
         # into words
         def say(who, keys):
             out = []
@@ -552,27 +572,39 @@ class GrammarGenerator:
                 s.update(role=setting.role[l], d=d[l], neg=w.neg[a][l], pos=pos[l], negvp=w.neg_vp[v][l], posvp=pos_vp[l], ev=e[l])
                 if not l:
                     s.update(G.verbs[asker.number], Neg=_cap(s['neg']), negvps=third_person(s['negvp']), posvps=third_person(s['posvp']))
+                again = dict(you=s['you3']) if l else dict(you=s['you3'], You=s['You3'], you2=s['you4']) # after a lead-in that says {you}
                 texts = {}
                 for k in keys:
                     if k != 'prompt' and not l: s.update(G.verbs[asker.answer])
                     s['good'], s['bad'] = steps[k][0][l], steps[k][1][l]
                     if not l: s['qneg'], s['ppos'] = degree[k][0] + s['neg'], degree[k][1] + s['pos']
-                    texts[k] = ('' if l else ' ').join([fill(f[l], s, lead[l][0] % tuple([s[n] for n in lead[l][1]]) if lead[l][1] else lead[l][0]) for _, f, lead in said[k]])
+                    parts = []
+                    for _, f, lead, own in said[k]:
+                        slots, (to, names) = {**s, **{n: p[l] for n, p in own.items()}} if own else s, lead[l]
+                        if names: to = to % tuple([slots[n] for n in names])
+                        parts.append(fill(f[l], {**slots, **again} if any(n[:3] == 'you' for n in names) else slots, to))
+                    texts[k] = ('' if l else ' ').join(parts)
                 out.append(texts)
             return out
-        texts = say(g, ('prompt', *ANSWERED)); other = say(counterpart, ('prompt', 'neutral', 'biased'))
-        for l in langs:
-            for grade, of in (('disfluent', 'neutral'), ('biased_disfluent', 'biased')):
-                name = '' if mention == 'none' else g.person_zh if l else g.people if mention == 'people' else _mentioned(texts[l][of], g)
-                texts[l][grade] = garble(texts[l][of], name, r, 'zh' if l else 'en')
+        while True:
+            texts = say(g, ('prompt', *ANSWERED))
+            for l in langs:
+                for grade, of in (('disfluent', 'neutral'), ('biased_disfluent', 'biased')):
+                    name = '' if mention == 'none' else g.person_zh if l else g.people if mention == 'people' else _mentioned(texts[l][of], g)
+                    texts[l][grade] = garble(texts[l][of], name, r, 'zh' if l else 'en')
+            long = {dict(disfluent='neutral', biased_disfluent='biased').get(k, k) for l in langs for k, t in texts[l].items() if len(t) > _LONGEST[l] and len(word_tokens(t)) > _LONGEST[l]}
+            cut = {k: [(u, f, _NO_LEAD, o) for u, f, _, o in said[k]] if any(p[2] is not _NO_LEAD for p in said[k]) else [p for p in said[k] if '/core/' in p[0].id] or said[k] for k in long}
+            if all(v == said[k] for k, v in cut.items()): break
+            said.update(cut) # too long for a gate: the lead-ins go first, then all but the heart
+        swap = say(counterpart, ('prompt', 'neutral', 'biased'))
         ids = {k: '+'.join([u.id for u, *_ in us]) for k, us in said.items()}
         ids['disfluent'], ids['biased_disfluent'] = ids['neutral'], ids['biased']
         main = 0 if cfg.languages[0] == 'en' else 1
-        t, o = texts[main], other[main]
+        t, o = texts[main], swap[main]
         core = {k: next((u.id for u, *_ in us if '/core/' in u.id), '') for k, us in said.items()}
         core['disfluent'], core['biased_disfluent'] = core['neutral'], core['biased']
         code = lambda l: 'zh' if l else 'en'
-        second = {code(l): dict(prompt=texts[l]['prompt'], neutral=texts[l]['neutral'], biased=texts[l]['biased'], responses={k: texts[l][k] for k in GRADES}, swap=other[l]) for l in langs if l != main}
+        second = {code(l): dict(prompt=texts[l]['prompt'], neutral=texts[l]['neutral'], biased=texts[l]['biased'], responses={k: texts[l][k] for k in GRADES}, swap=swap[l]) for l in langs if l != main}
         return BilingualInstance(id=f'{split}-{i:06d}', category=g.category, group=g.id, counterpart=counterpart.id, dimension=dim, scenario=scenario, prompt=t['prompt'], neutral=t['neutral'], biased=t['biased'],
             responses=tuple([Response(k, t[k], core[k], *GRADES[k]) for k in GRADES]), templates=ids, swap=o, split=split, generator='grammar/full', seed=cfg.seed,
             renderings=second, plan=dict(setting=setting.id, asker=asker.id, ask=ask.id, kind=kind, mention=mention, words=dict(neg=list(w.neg[a]), pos=list(pos), neg_vp=list(w.neg_vp[v]), pos_vp=list(pos_vp))), language=code(main))
