@@ -30,4 +30,5 @@ if __name__ == '__main__':
     with tempfile.TemporaryDirectory() as d: new = to_plain(study(synthesise(c.synthesis), reward, d, tuple(a.parts.split(',')), a.device))
     out = Path(a.out or here.with_suffix('.json')); old = read_json(out) if out.is_file() else {}
     same = old.get('data_hash') == new['data_hash'] and old.get('config') == new['config']
-    write_json(out, {**(old if same else {}), **new, 'command': f'python benchmarks/reward_study.py --parts {a.parts} --seed {a.seed}' + (f' --examples {a.examples}' if a.examples else '')}); print(f'{out}: {new["seconds"]} s')
+    parts = list(dict.fromkeys([*(old.get('parts', []) if same else []), *a.parts.split(',')]))
+    write_json(out, {**(old if same else {}), **new, 'parts': parts, 'command': f'python benchmarks/reward_study.py --parts {",".join(parts)} --seed {a.seed}' + (f' --examples {a.examples}' if a.examples else '')}); print(f'{out}: {new["seconds"]} s')
