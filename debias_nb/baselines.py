@@ -238,7 +238,7 @@ def evaluate_policy(
     if reading: out['reading_accuracy'] = reading_accuracy(model, tokenizer, reading, max_new_tokens, seed)
     return out
 
-# %% ../nbs/46_baselines.ipynb #89023d8a
+# %% ../nbs/46_baselines.ipynb #eddfb6aa
 QUALITY = ( # measure, name, direction: what fairness may cost. The quality head was optimised, so it comes last
     ('perplexity_change', 'perplexity against the base  (← better)', -1), ('perplexity', 'perplexity on held-out text  (← better)', -1), ('distinct_2', 'distinct-2 of 24 answers  (better →)', 1),
     ('unclear_rate', 'unreadable answers  (← better)', -1), ('reward_quality', 'quality head, which was optimised  (better →)', 1))
@@ -247,7 +247,7 @@ def pareto_plot(
     metrics:dict|str|Path, # {model: {measure: estimate}}; or what scripts/seeds.py writes, as a dict or its file
     panels:tuple=() # keys of `QUALITY`; by default the first three that are there
 ): # a matplotlib figure
-    "Fairness against quality, with 95 % intervals. Up and towards the arrow is better; the line joins, and names stand at, those that no other beats in both."
+    "Fairness against quality, with 95 % intervals. Up and towards the arrow is better; the line joins those that no other beats in both. Where four or more crowd at the top, a second row looks closer."
     import matplotlib.pyplot as plt
     from debias_nb.report import model_order, model_style, pareto_front, use_style
     if not isinstance(metrics, dict): metrics = read_json(metrics)
@@ -256,18 +256,21 @@ def pareto_plot(
     there = [k for k, *_ in QUALITY if any(m.get(k) for m in metrics.values()) and not (k == 'perplexity' and any(m.get('perplexity_change') for m in metrics.values()))]
     panels = [q for q in QUALITY if q[0] in (panels or there[:3])]
     if not panels: raise ConfigError(f'nothing to draw fairness against. Give estimates of: {", ".join(k for k, *_ in QUALITY)}')
-    use_style(); fig, axs = plt.subplots(1, len(panels), figsize=(4.4*len(panels), 4.4), sharey=True, layout='constrained', squeeze=False); axs = axs[0]
-    for ax, (k, label, sign) in zip(axs, panels):
-        ok = [n for n in model_order(metrics) if metrics[n].get(k) and metrics[n].get('fairness')]
+    fair = {n: m['fairness']['value'] for n, m in metrics.items() if m.get('fairness')}; top = [n for n, v in fair.items() if v > max(fair.values()) - .06]; close = len(top) > 3
+    use_style(); fig, axs = plt.subplots(1 + close, len(panels), figsize=(4.4*len(panels), 4.4 + 3.4*close), sharey='row', layout='constrained', squeeze=False)
+    for row, ax, (k, label, sign) in [(r, ax, q) for r in range(1 + close) for ax, q in zip(axs[r], panels)]:
+        ok = [n for n in model_order(metrics) if metrics[n].get(k) and n in (top if row else fair)]
         front = pareto_front({n: (sign*at(n, k)[0], at(n, k)[1]) for n in ok})
         if len(front) > 1: ax.plot(*zip(*(at(n, k) for n in front)), color='#bbb', lw=1.2, zorder=1)
         for n in ok:
             text, color, marker = model_style(n); x, y = metrics[n][k], metrics[n]['fairness']
             ax.errorbar(x['value'], y['value'], xerr=err(x), yerr=err(y), fmt=marker, color=color, ms=7, mec='white', mew=.6, elinewidth=1.2, label=text)
-            if n in front: ax.annotate(text, at(n, k), xytext=(6, 5), textcoords='offset points', fontsize=8, color=color)
-        if k == 'perplexity_change': ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:+.1f} %')
+            if n in front and not close: ax.annotate(text, at(n, k), xytext=(6, 5), textcoords='offset points', fontsize=8, color=color)
+        if k == 'perplexity_change': ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:+.1f} %'); ax.locator_params(axis='x', nbins=5)
         ax.set_xlabel(label); ax.margins(.12)
-    axs[0].set_ylabel('fairness (rule judge, held-out groups and templates)'); h, l = axs[0].get_legend_handles_labels(); fig.legend([x[0] for x in h], l, loc='outside upper center', ncols=min(8, len(l)), frameon=False, title=f'{len(seeds)} seeds, intervals over them' if seeds else None)
+    axs[0, 0].set_ylabel('fairness (rule judge, held-out groups and templates)')
+    if close: axs[1, 0].set_ylabel('the fairest, closer')
+    h, l = axs[0, 0].get_legend_handles_labels(); fig.legend([x[0] for x in h], l, loc='outside upper center', ncols=min(8, len(l)), frameon=False, title=f'{len(seeds)} seeds, intervals over them' if seeds else None)
     return fig
 
 # %% ../nbs/46_baselines.ipynb #1ee84e20

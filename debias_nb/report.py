@@ -76,9 +76,11 @@ def measure(key:str) -> Measure:
     "The `Measure` of `key`; for a key nobody described, its name and no direction."
     return MEASURES.get(key) or Measure(key.replace('_', ' ').capitalize())
 
-# %% ../nbs/66_report.ipynb #18ff2486
+# %% ../nbs/66_report.ipynb #fffacd6b
 MODELS = {'base': ('Base', '#6b6b6b', 'o'), 'grpo': ('GRPO', '#0072B2', 's'), 'regift': ('ReGiFT', '#D55E00', '^'), 'grpo+regift': ('GRPO, then ReGiFT', '#009E73', 'D'),
-          'regift+grpo': ('ReGiFT, then GRPO', '#CC79A7', 'v'), 'sft': ('SFT', '#E69F00', 'P'), 'dpo': ('DPO', '#56B4E9', 'X'), 'best_of_n': ('Best of n', '#8B6C42', '*')}
+          'regift+grpo': ('ReGiFT, then GRPO', '#CC79A7', 'v'), 'sft': ('SFT', '#E69F00', 'P'), 'dpo': ('DPO', '#56B4E9', 'X'), 'best_of_n': ('Best of n', '#8B6C42', '*'),
+          'sft_neutral': ('SFT on neutral answers', '#999933', 'H'), 'rloo': ('RLOO', '#332288', '<'), 'grpo_single': ('GRPO, fairness alone', '#882255', '>'), 'decoupled': ('GRPO, decoupled', '#117733', 'h'),
+          'constrained': ('GRPO, constrained', '#AA4499', 'd'), 'prompting': ('Prompting', '#000000', 'p')}
 _SPARE = ['#332288', '#882255', '#117733', '#999933', '#AA4499', '#44AA99']
 
 def model_style(name:str) -> tuple[str, str, str]:
