@@ -47,7 +47,7 @@ class Near:
 
 
 def main(n, seed):
-    gen = GrammarGenerator(FullConfig(seed=seed)); kinds = 'pair', 'pair, names masked', 'prompt', 'neutral', 'biased', 'all fluent answers', 'pair, Chinese'
+    commit, gen = git_commit(), GrammarGenerator(FullConfig(seed=seed)); kinds = 'pair', 'pair, names masked', 'prompt', 'neutral', 'biased', 'all fluent answers', 'pair, Chinese'
     d, near, curve = {k: Distinct() for k in kinds}, {'pair': Near(), 'prompt': Near()}, {k: {} for k in kinds}
     for i, x in enumerate(progress(itertools.islice(gen.stream('train'), n), 'instances', total=n), 1):
         g = {k: d[k].add(getattr(x, k)) for k in ('prompt', 'neutral', 'biased')}
@@ -59,7 +59,7 @@ def main(n, seed):
         if i in STEPS or i == n:
             for k in kinds: curve[k][str(i)] = d[k].value
             print(i, {k: curve[k][str(i)] for k in kinds}, {k: v.count for k, v in near.items()}, flush=True)
-    write_json(Path(__file__).with_suffix('.json'), dict(command=f'python benchmarks/synthesis_scale.py --n {n} --seed {seed}', commit=git_commit(), date=str(datetime.date.today()), n=n, seed=seed, distinct_3=curve,
+    write_json(Path(__file__).with_suffix('.json'), dict(command=f'python benchmarks/synthesis_scale.py --n {n} --seed {seed}', commit=commit, date=str(datetime.date.today()), n=n, seed=seed, distinct_3=curve,
         near_duplicates={k: dict(count=v.count, share=v.count/n, example=v.example, threshold=v.threshold) for k, v in near.items()}, words_per_instance=round(d['pair'].total/n, 1), rate=rate(3000)))
 
 
