@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from debias_nb.core import environment, read_json, to_plain, write_json
+from debias_nb.core import DebiasError, environment, read_json, to_plain, write_json
 from debias_nb.pipeline import _quiet_libraries, get_preset
 from debias_nb.reward_study import over_runs, study
 from debias_nb.synthesis import synthesise
@@ -25,7 +25,9 @@ if __name__ == '__main__':
     p.add_argument('--examples', type=int, default=None); p.add_argument('--threads', type=int, default=2); p.add_argument('--device', default='cpu'); p.add_argument('--out'); p.add_argument('--runs', nargs='+')
     a = p.parse_args(); torch.set_num_threads(a.threads); _quiet_libraries(); here = Path(__file__)
     if a.runs:
-        out = Path(a.out or here.with_name('reward_seeds.json')); write_json(out, dict(over_runs(a.runs, a.device), runs=len(a.runs), command='python benchmarks/reward_study.py --runs ' + ' '.join(a.runs), environment=environment())); print(out); raise SystemExit
+        try: found = over_runs(a.runs, a.device)
+        except DebiasError as e: raise SystemExit(f'reward_study: {e}') from None
+        out = Path(a.out or here.with_name('reward_seeds.json')); write_json(out, dict(found, runs=len(a.runs), command='python benchmarks/reward_study.py --runs ' + ' '.join(a.runs), environment=environment())); print(out); raise SystemExit
     c = get_preset('tiny', a.seed); reward = replace(c.reward, examples=a.examples) if a.examples else c.reward
     with tempfile.TemporaryDirectory() as d: new = to_plain(study(synthesise(c.synthesis), reward, d, tuple(a.parts.split(',')), a.device))
     out = Path(a.out or here.with_suffix('.json')); old = read_json(out) if out.is_file() else {}

@@ -238,7 +238,7 @@ def evaluate_policy(
     if reading: out['reading_accuracy'] = reading_accuracy(model, tokenizer, reading, max_new_tokens, seed)
     return out
 
-# %% ../nbs/46_baselines.ipynb #eddfb6aa
+# %% ../nbs/46_baselines.ipynb #1cca3726
 QUALITY = ( # measure, name, direction: what fairness may cost. The quality head was optimised, so it comes last
     ('perplexity_change', 'perplexity against the base  (← better)', -1), ('perplexity', 'perplexity on held-out text  (← better)', -1), ('distinct_2', 'distinct-2 of 24 answers  (better →)', 1),
     ('unclear_rate', 'unreadable answers  (← better)', -1), ('reward_quality', 'quality head, which was optimised  (better →)', 1))
@@ -255,6 +255,7 @@ def pareto_plot(
     at = lambda n, k: (metrics[n][k]['value'], metrics[n]['fairness']['value']); err = lambda e: None if e.get('low') is None else [[max(0, e['value'] - e['low'])], [max(0, e['high'] - e['value'])]]
     there = [k for k, *_ in QUALITY if any(m.get(k) for m in metrics.values()) and not (k == 'perplexity' and any(m.get('perplexity_change') for m in metrics.values()))]
     panels = [q for q in QUALITY if q[0] in (panels or there[:3])]
+    if not any(m.get('fairness') for m in metrics.values()): raise ConfigError('no model has an estimate of fairness. Measure it first, with evaluate_policy or scripts/seeds.py')
     if not panels: raise ConfigError(f'nothing to draw fairness against. Give estimates of: {", ".join(k for k, *_ in QUALITY)}')
     fair = {n: m['fairness']['value'] for n, m in metrics.items() if m.get('fairness')}; top = [n for n, v in fair.items() if v > max(fair.values()) - .06]; close = len(top) > 3
     use_style(); fig, axs = plt.subplots(1 + close, len(panels), figsize=(4.4*len(panels), 4.4 + 3.4*close), sharey='row', layout='constrained', squeeze=False)

@@ -295,7 +295,7 @@ def stage_grpo_regift(
         write_json(folder/'training_log.json', read_json(second/'training_log.json'))
     return info
 
-# %% ../nbs/54_regift_studies.ipynb #cea75601
+# %% ../nbs/54_regift_studies.ipynb #6cd804eb
 def add_regift_arguments(parser) -> None:
     "Options of `debias-nb regift`."
     from debias_nb.regift import REGIFT_PRESETS
@@ -338,7 +338,8 @@ def _regift_own(args):
         if items: m = load_policy(*model, device=args.device); answer_bbq(*m, items, out/f'bbq_{name}.jsonl', s.max_new_tokens); choice[name] = choose_bbq(*m, items)
     answer('base', args.policy)
     info = train_regift(args.policy, traces, out/'adapter', s, device=args.device)
-    answer('regift', args.policy, out/'adapter'); write_json(out/'regift.json', dict(training=info, choice=choice, settings=to_plain(s), policy=str(args.policy), traces=str(args.traces), commit=git_commit()))
+    told = dict(training=info, choice=choice, settings=to_plain(s), policy=str(args.policy), traces=str(args.traces), commit=git_commit()); write_json(out/'regift.json', told) # a cut while it answers loses no training
+    answer('regift', args.policy, out/'adapter'); write_json(out/'regift.json', told)
     print(f"{info['n_traces']} traces, loss {info['first_loss']:.3f} to {info['last_loss']:.3f}; adapter in {out/'adapter'}")
     if items: print_choice(choice)
     for n in choice: print(f'debias-nb score --benchmark bbq --mode open --predictions {out}/bbq_{n}.jsonl')
