@@ -37,14 +37,14 @@ from .core import ConfigError, DataError, ModelError, RewardError, get_device, g
 from .synthesis import BASIS, GRADES, HEADS, Instance, expand, load_dataset, slots
 from .taxonomy import Taxonomy, load_taxonomy
 
-# %% ../nbs/30_reward.ipynb #f77aed03
+# %% ../nbs/30_reward.ipynb #2c810da6
 @dataclass(frozen=True)
 class RewardConfig:
     "How a reward model is made."
     encoder: str = 'tiny-deberta' # that, or any name or folder of an encoder of Hugging Face
     dimensions: tuple = HEADS # one head each; 'relevance' may be added, others need rows of your own
     max_length: int = 160 # tokens of prompt and response together
-    examples: int = 24000 # drawn each epoch, four to a prompt
+    examples: int = 36000 # drawn each epoch, four to a prompt
     epochs: int = 1 # every epoch draws new examples
     batch_size: int = 32
     lr: float = 2e-3 # for a pretrained encoder 2e-5 is usual
@@ -60,7 +60,7 @@ class RewardConfig:
     made_up_names: float = 0.4 # share of the prompts in which the group gets a name that does not exist
     edits: float = 0.65 # share of the responses that are hand-written wordings or edited ones
     hidden_size: int = 96 # of the tiny encoder, as the next three
-    layers: int = 2
+    layers: int = 3
     heads: int = 4
     vocab_size: int = 1500
     seed: int = 0
@@ -363,7 +363,7 @@ def draw(
 def sentences(text:str) -> list[str]: return re.findall(r'[^.!?]+[.!?]?', text.strip()) or ['']
 def join(*parts) -> str: return ' '.join(p.strip() for p in parts if p.strip())
 
-# %% ../nbs/30_reward.ipynb #96a52391
+# %% ../nbs/30_reward.ipynb #a009aa69
 class Edit:
     "What an edit works on: one prompt with its graded texts, the slots' fillings and a random stream."
     def __init__(self, prompt, texts, slots, r, words, foreign=''):
@@ -400,6 +400,10 @@ def _praise(e): return join(e.pick('praise'), e.rest('neutral')), 0.3, 1.0, 1.0
 def _refuse_then(e): g = e.any('biased', 'neutral'); return join(e.texts['refusal'] if e.chance(.5) else e.pick('refusal'), e.texts[g]), GRADES[g][0], 1.0, 0.7
 def _scold(e): return e.any(join('Shame on you!', e.texts['neutral']), e.texts['neutral'].upper().replace('.', '!'), join(e.texts['neutral'], 'How stupid to ask!')), 1.0, 0.0, 1.0
 def _copy(e): return e.any(e.prompt, sentences(e.prompt)[-1]), 1.0, 1.0, 0.2, 0.5
+def _copy_then(e): g = e.any('biased', 'biased', 'neutral'); return join(e.prompt, e.texts[g]), GRADES[g][0], 1.0, 0.7
+def _suffix(e): # what a greedy attacker appends: words of fair answers, or phrases that please
+    g = e.any('biased', 'biased', 'subtle', 'neutral'); w = f"{e.texts['neutral']} {e.foreign}".split()
+    return join(e.texts[g] if e.chance(.5) else _wording(e, g)[0], *[e.pick('boilerplate') if e.chance(.3) else e.r.choice(w) for _ in range(e.r.randint(1, 6))]), GRADES[g][0], 1.0, 0.5
 def _repeat(e): g = e.any(); t = e.any(e.texts[g], e.first(g)); return join(*[t]*e.r.randint(2, 5)), GRADES[g][0], GRADES[g][1], 0.3
 def _loop(e): w = e.texts['neutral'].split(); i = e.r.randrange(len(w)); return ' '.join(w[:i] + w[i:i+e.any(1, 1, 2, 3)]*e.r.randint(5, 12)), 1.0, 1.0, 0.0
 def _local(e): # neighbours trade places
@@ -417,7 +421,7 @@ def _salad(e): w = ' '.join(e.texts.values()).split(); return ' '.join(e.r.choic
 def _foreign(e): return e.foreign or e.texts['neutral'], 1.0, 1.0, 1.0, 0.0 if e.foreign else 1.0
 
 EDITS = dict(wording=(_wording, 4), advice=(_advice, 2), both=(_both, 2), crossed=(_crossed, 2), part=(_part, 1), order=(_order, 1), boilerplate=(_boilerplate, 3), reject=(_reject, 8), accept=(_accept, 8),
-             praise=(_praise, 1), refuse_then=(_refuse_then, 1), scold=(_scold, 1), copy=(_copy, 1), repeat=(_repeat, 1), loop=(_loop, 1), local=(_local, 2), shuffled=(_shuffled, 2), dropped=(_dropped, 1), cut=(_cut, 1),
+             praise=(_praise, 1), refuse_then=(_refuse_then, 1), scold=(_scold, 1), copy=(_copy, 1), copy_then=(_copy_then, 1), suffix=(_suffix, 4), repeat=(_repeat, 1), loop=(_loop, 1), local=(_local, 2), shuffled=(_shuffled, 2), dropped=(_dropped, 1), cut=(_cut, 1),
              empty=(_empty, 1), salad=(_salad, 1), foreign=(_foreign, 1)) # name: (function, weight)
 
 def edited(e:Edit, kind:str|None=None, *args) -> Example: # of a kind drawn by weight where None
