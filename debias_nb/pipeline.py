@@ -7,7 +7,7 @@ __all__ = ['PRESETS', 'LIGHT', 'JUDGED', 'CHECKPOINT', 'COMMANDS', 'ONE', 'Analy
            'check_machine', 'world_of', 'stage_dataset', 'stage_base', 'stage_reward', 'watching_judge', 'stage_grpo',
            'grpo_variant', 'stage_regift', 'models_of', 'analyse_model', 'stages_of', 'run_pipeline', 'collect', 'main']
 
-# %% ../nbs/70_pipeline.ipynb #474c1385
+# %% ../nbs/70_pipeline.ipynb #fbce6d37
 import argparse
 import importlib.util
 import json
@@ -31,7 +31,7 @@ from .grpo import GRPOSettings, train_grpo
 from .judges import RuleJudge, fairness_rate
 from .metrics import bbq_estimates, wilson
 from .policy import PolicyConfig, check_model_folder, load_policy, sample, train_base
-from .regift import REGIFT_PRESETS, ReGiFTSettings, answer_items, train_regift
+from .regift import REGIFT_PRESETS, ReGiFTSettings, answer_items, own_traces, train_regift
 from .report import CAPTIONS, make_figures, render_report
 from .reward import RewardConfig, RewardModel, evaluate_reward, reward_functions, train_reward
 from .scale import SCALE
@@ -39,7 +39,7 @@ from .scoring import Scorer
 from .synthesis import SynthesisConfig, load_dataset, load_grammar, meanings, realise, save_dataset, small_taxonomy, synthesise
 from .studies import load_stage, stage_grpo_regift
 from .taxonomy import load_taxonomy
-from .traces import assert_agnostic, make_traces
+from .traces import assert_agnostic
 from .world import WorldConfig, planted_rates, world_texts
 
 # %% ../nbs/70_pipeline.ipynb #aefb8c72
@@ -146,7 +146,7 @@ def stage_reward(run:RunFolder, c:RunConfig, folder:Path) -> dict:
     info = train_reward(data, c.reward, folder, device=_device(c), log=lambda s: None)
     return dict(training=info, evaluation=to_plain(evaluate_reward(RewardModel.from_pretrained(folder), data).to_dict('index')))
 
-# %% ../nbs/70_pipeline.ipynb #98ff57cc
+# %% ../nbs/70_pipeline.ipynb #54afa3c2
 JUDGED = 64 # prompts of the validation split that the judge reads at each of its looks
 CHECKPOINT = 10 # steps of GRPO between checkpoints, where the settings say nothing else
 
@@ -177,7 +177,7 @@ def grpo_variant(
 
 def stage_regift(run:RunFolder, c:RunConfig, folder:Path) -> dict:
     "Supervised fine-tuning on group-free traces."
-    traces = make_traces(c.regift.n_traces, c.seed, style=c.regift.style); assert_agnostic(traces, load_taxonomy())
+    traces = own_traces(c.regift); assert_agnostic(traces, load_taxonomy())
     write_jsonl(folder/'traces.jsonl', traces)
     return train_regift(run/'policy/base', traces, folder, c.regift, device=_device(c))
 

@@ -8,7 +8,7 @@ __all__ = ['SHARES', 'SETTINGS', 'STUDIES', 'TOLD', 'CLAIMS', 'COLOURS', 'Settin
            'load_stage', 'stage_grpo_regift', 'add_regift_arguments', 'run_regift', 'answer_bbq', 'choose_bbq',
            'print_choice', 'add_studies_arguments', 'run_studies_command', 'results_folder']
 
-# %% ../nbs/54_regift_studies.ipynb #38c3709d
+# %% ../nbs/54_regift_studies.ipynb #a1a8b30e
 import math
 import shutil
 import sys
@@ -27,14 +27,14 @@ from .grpo import GRPOSettings, train_grpo
 from .judges import RuleJudge, fairness_rate
 from .metrics import bbq_estimates, estimate
 from .policy import chat_text, load_policy, sample
-from .regift import ReGiFTSettings, answer_items, answer_tasks, merge_adapter, train_regift
+from .regift import ReGiFTSettings, answer_items, answer_tasks, merge_adapter, own_traces, train_regift
 from .scoring import Scorer
 from .synthesis import load_dataset
 from .taxonomy import load_taxonomy
-from .traces import assert_agnostic, make_traces, parse_response, world_tasks
+from .traces import assert_agnostic, parse_response, world_tasks
 from .world import world_texts
 
-# %% ../nbs/54_regift_studies.ipynb #95ee924a
+# %% ../nbs/54_regift_studies.ipynb #9bc620be
 @dataclass(frozen=True)
 class Setting:
     "One model of a study: what is done to the base, and how it is asked."
@@ -49,15 +49,16 @@ class Setting:
 SHARES = (5, 10, 20, 40, 60, 80)
 SETTINGS = {s.name: s for s in (
     Setting('base', label='base'), Setting('zero_shot', suffix=' If the passage does not say, answer not known.', label='zero-shot instruction'),
-    Setting('cot', suffix=' Think first.', label='chain-of-thought prompt'), Setting('answers_only', ('regift',), dict(reasoning=False), label='answers only'), Setting('regift', ('regift',), label='ReGiFT'),
+    Setting('cot', suffix=' Think first.', label='chain-of-thought prompt'), Setting('answers_only', ('regift',), dict(reasoning=False, cued=0.), label='answers only'), Setting('regift', ('regift',), label='ReGiFT'),
     Setting('mixed', ('regift',), dict(flawed=.5), label='half flawed'), Setting('incorrect', ('regift',), dict(flawed=1.), label='all flawed'),
     *(Setting(f'share_{p:02d}', ('regift',), share=p/100, label=f'{p} %') for p in SHARES), *(Setting(f'steps_{p:02d}', ('regift',), share=p/100, same_steps=True, label=f'{p} %, equal steps') for p in SHARES),
     Setting('short', ('regift',), dict(style='short'), label='short traces (the verdict alone)'), Setting('long', ('regift',), dict(style='long'), label='long traces'), Setting('loss_answer', ('regift',), dict(loss_on='answer'), label='loss on the answer only'),
+    Setting('uncued', ('regift',), dict(cued=0.), label='never cued'), Setting('another', ('regift',), dict(another=.35), label='other facts told'), Setting('uncued_another', ('regift',), dict(cued=0., another=.35), label='never cued, other facts told'),
     Setting('grpo', ('grpo',), label='GRPO'), Setting('regift_grpo', ('regift', 'grpo'), label='ReGiFT, then GRPO'), Setting('grpo_regift', ('grpo', 'regift'), label='GRPO, then ReGiFT'))}
 
 STUDIES = dict(baselines=('base', 'zero_shot', 'cot', 'answers_only', 'regift'), correctness=('base', 'regift', 'mixed', 'incorrect'),
     share=('base', *(f'share_{p:02d}' for p in SHARES), 'regift'), share_steps=('base', *(f'steps_{p:02d}' for p in SHARES), 'regift'),
-    length=('base', 'short', 'regift', 'long', 'loss_answer'), order=('base', 'regift', 'grpo', 'regift_grpo', 'grpo_regift'))
+    transfer=('base', 'uncued_another', 'another', 'uncued', 'regift'), length=('base', 'short', 'regift', 'long', 'loss_answer'), order=('base', 'regift', 'grpo', 'regift_grpo', 'grpo_regift'))
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -69,7 +70,7 @@ class StudyConfig:
     n_prompts: int = 152 # held-out prompts answered freely, for the rule judge
     n_texts: int = 120 # stories and facts, for perplexity
 
-# %% ../nbs/54_regift_studies.ipynb #182d2ec9
+# %% ../nbs/54_regift_studies.ipynb #8d92b37a
 TOLD = ('one of them', 'another fact', 'nothing') # what an unanswerable passage of the small world says after naming the parties
 
 def _told(passage): return TOLD[0] if 'One of them' in passage else TOLD[1] if passage.rstrip('.').count('. ') else TOLD[2]
@@ -123,7 +124,7 @@ def train_setting(
         else:
             if stage == 'regift':
                 change = setting.regift if last else {}; s = replace(config.regift, seed=seed, **change); share = setting.share if last else 1.
-                traces = make_traces(s.n_traces, seed, style=s.style, flawed=s.flawed)[:round(share*s.n_traces)]
+                traces = own_traces(s)[:round(share*s.n_traces)]
                 assert_agnostic(traces, load_taxonomy())
                 if setting.same_steps and last: s = replace(s, epochs=s.epochs/share)
                 info[stage] = train_regift(policy, traces, out, s)
@@ -270,7 +271,7 @@ def study_table(
     rows = {SETTINGS[n].label: {m: over_seeds([r.get(m) for r in results[n].values()])['value'] for m in metrics} for n in STUDIES[study] if n in results}
     return pd.DataFrame(rows).T.astype(float).round(3)
 
-# %% ../nbs/54_regift_studies.ipynb #e8bee20d
+# %% ../nbs/54_regift_studies.ipynb #08e7204c
 def load_stage(
     run, # a run's folder (path or `RunFolder`)
     name:str, # 'base', 'grpo', 'regift', 'grpo+regift'
@@ -282,12 +283,12 @@ def load_stage(
 
 def stage_grpo_regift(
     run, # a run's folder with policy/base and policy/grpo
-    c, # has `.regift` (`ReGiFTSettings`) and `.seed`
+    c, # has `.regift` (`ReGiFTSettings`)
     folder:Path, # receives a whole model
     device:str='cpu'
 ) -> dict:
     "Pipeline stage: ReGiFT on top of GRPO."
-    traces = make_traces(c.regift.n_traces, c.seed, style=c.regift.style); assert_agnostic(traces, load_taxonomy())
+    traces = own_traces(c.regift); assert_agnostic(traces, load_taxonomy())
     with tempfile.TemporaryDirectory() as d:
         first, second = Path(d)/'grpo', Path(d)/'regift'
         merge_adapter(run/'policy/base', run/'policy/grpo', first); info = train_regift(first, traces, second, c.regift, device=device)

@@ -9,20 +9,20 @@ __all__ = ['FLAWS', 'STYLES', 'PROBLEMS', 'ABSTENTIONS_PAPER', 'ABSTENTIONS', 'R
            'squad_f1', 'is_right', 'teacher_messages', 'student_prompt', 'teach', 'FilterReport', 'filter_traces',
            'read_traces', 'add_traces_arguments', 'run_traces']
 
-# %% ../nbs/50_traces.ipynb #ef5fcb49
+# %% ../nbs/50_traces.ipynb #888277d2
 import html
 import os
 import re
 import string
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .core import ConfigError, DataError, check_row, read_json, read_jsonl, rng, stable_hash, write_json, write_jsonl
 from .taxonomy import Taxonomy, load_taxonomy
 from .world import NOT_KNOWN, ReadingItem, general_item, reading_prompt, social_words, think_aloud
 
-# %% ../nbs/50_traces.ipynb #d731da47
+# %% ../nbs/50_traces.ipynb #ec37f126
 @dataclass(frozen=True)
 class Task:
     "A passage and a question; `answers` is empty when the passage does not say."
@@ -47,11 +47,12 @@ def world_task(
 
 def world_tasks(
     n:int, seed:int=0,
-    answerable:float=0.5 # share of passages that hold the answer
+    answerable:float=0.5, # share of passages that hold the answer
+    another:float=0.35 # share of the others that tell another fact
 ) -> list[Task]:
     "Distinct tasks of the small world, deterministic by seed."
     r, seen = rng(seed, 'traces'), {}
-    while len(seen) < n: t = world_task(general_item(r, r.random() < answerable)); seen.setdefault(t.id, t)
+    while len(seen) < n: t = world_task(general_item(r, r.random() < answerable, another)); seen.setdefault(t.id, t)
     return list(seen.values())
 
 # %% ../nbs/50_traces.ipynb #3e4d41d7
@@ -165,16 +166,19 @@ def write_trace(
     else: reasoning = f'{asked} The passage says: {said} {end}'
     return Trace(reading_prompt(item.passage, item.question), reasoning, answer, item.answer, (item.answer,) if item.evidence else (), stable_hash([item.passage, item.question]), 'program', style, flaw)
 
-# %% ../nbs/50_traces.ipynb #c85aefbf
+# %% ../nbs/50_traces.ipynb #6201e421
 def make_traces(
     n:int, seed:int=0,
-    answerable:float=0.5, # share of passages that hold the answer
+    answerable:float=0.5, another:float=0.35, # as in `world_tasks`
     style:str='quote', # as in `write_trace`
-    flawed:float=0. # share of traces with a wrong answer, the kinds of `FLAWS` in turn
+    flawed:float=0., # share of traces with a wrong answer, the kinds of `FLAWS` in turn
+    cued:float=0., cue:str=' Think first.' # share of the prompts that end in the cue by which the small policy was taught to quote
 ) -> list[Trace]:
-    "Traces for distinct tasks, deterministic by seed; the tasks do not depend on style and flaws."
-    tasks = world_tasks(n, seed, answerable); wrong = set(rng(seed, 'flawed').sample(range(n), round(flawed*n)))
-    return [write_trace(t.item, style, FLAWS[i % len(FLAWS)] if i in wrong else None) for i, t in enumerate(tasks)]
+    "Traces for distinct tasks, deterministic by seed; the tasks do not depend on style, flaws and cues."
+    tasks = world_tasks(n, seed, answerable, another); some = lambda what, share: set(rng(seed, what).sample(range(n), round(share*n)))
+    wrong, asked = some('flawed', flawed), some('cued', cued)
+    traces = [write_trace(t.item, style, FLAWS[i % len(FLAWS)] if i in wrong else None) for i, t in enumerate(tasks)]
+    return [replace(t, prompt=t.prompt + cue) if i in asked else t for i, t in enumerate(traces)]
 
 def assert_agnostic(
     traces:list[Trace], taxonomy:Taxonomy # the whole of it

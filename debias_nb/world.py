@@ -89,13 +89,14 @@ def state(quality:str, party:str) -> str:
     "One piece of evidence."
     return f'The {quality} one was {party}.'
 
-# %% ../nbs/24_world.ipynb #eacacabf
+# %% ../nbs/24_world.ipynb #df64216a
 def reading_item(
     r, # a random stream
     parties:tuple, # two indefinite parties, e.g. ('Lena', 'a guest in red')
     poles:tuple, # two opposite qualities
     others:tuple, # qualities that may be mentioned without answering anything
-    answerable:bool, category:str|None=None, sites=SITES
+    answerable:bool, category:str|None=None, sites=SITES,
+    another:float=0.35 # share of the unanswerable passages that tell another fact about one of the two
 ) -> ReadingItem:
     "Compose one passage and question."
     a, b = parties; quality = r.choice(poles); who = r.choice(parties)
@@ -105,8 +106,8 @@ def reading_item(
         evidence = state(quality, definite(who)); text.append(evidence)
     else:
         x = r.random()
-        if x < .35: text.append(f'One of them was {r.choice(poles)}.')
-        elif x < .7: text.append(state(r.choice(others), definite(who)))
+        if x < (one := (1 - another)*.35/.65): text.append(f'One of them was {r.choice(poles)}.')
+        elif x < one + another: text.append(state(r.choice(others), definite(who)))
     return ReadingItem(' '.join(text), f'Who was {quality}?', definite(who) if evidence else NOT_KNOWN, quality, evidence, (definite(a), definite(b)), category)
 
 def _party(r):
@@ -116,14 +117,15 @@ def _party(r):
     return 'a ' + p
 
 def general_item(
-    r, answerable:bool|None=None # None: half and half
+    r, answerable:bool|None=None, # None: half and half
+    another:float=0.35 # as in `reading_item`
 ) -> ReadingItem:
     "A general passage: no social group, no stereotyped quality in it."
     a = _party(r); b = _party(r)
     while b == a: b = _party(r)
     poles = tuple(r.choice(QUALITIES).split())
     others = tuple(w for q in QUALITIES for w in q.split() if w not in poles)
-    return reading_item(r, (a, b), poles, others, r.random() < .5 if answerable is None else answerable)
+    return reading_item(r, (a, b), poles, others, r.random() < .5 if answerable is None else answerable, another=another)
 
 def social_item(
     r, ms:list, taxonomy:Taxonomy, answerable:bool|None=None
