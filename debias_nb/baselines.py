@@ -238,7 +238,7 @@ def evaluate_policy(
     if reading: out['reading_accuracy'] = reading_accuracy(model, tokenizer, reading, max_new_tokens, seed)
     return out
 
-# %% ../nbs/46_baselines.ipynb #1cca3726
+# %% ../nbs/46_baselines.ipynb #2e7e5c20
 QUALITY = ( # measure, name, direction: what fairness may cost. The quality head was optimised, so it comes last
     ('perplexity_change', 'perplexity against the base  (← better)', -1), ('perplexity', 'perplexity on held-out text  (← better)', -1), ('distinct_2', 'distinct-2 of 24 answers  (better →)', 1),
     ('unclear_rate', 'unreadable answers  (← better)', -1), ('reward_quality', 'quality head, which was optimised  (better →)', 1))
@@ -267,8 +267,8 @@ def pareto_plot(
             text, color, marker = model_style(n); x, y = metrics[n][k], metrics[n]['fairness']
             ax.errorbar(x['value'], y['value'], xerr=err(x), yerr=err(y), fmt=marker, color=color, ms=7, mec='white', mew=.6, elinewidth=1.2, label=text)
             if n in front and not close: ax.annotate(text, at(n, k), xytext=(6, 5), textcoords='offset points', fontsize=8, color=color)
-        if k == 'perplexity_change': ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:+.1f} %'); ax.locator_params(axis='x', nbins=5)
-        ax.set_xlabel(label); ax.margins(.12)
+        if k == 'perplexity_change': ax.xaxis.set_major_formatter(lambda v, _: f'{100*v:+.1f} %')
+        ax.set_xlabel(label); ax.margins(.12); ax.locator_params(axis='x', nbins=5)
     axs[0, 0].set_ylabel('fairness (rule judge, held-out groups and templates)')
     if close: axs[1, 0].set_ylabel('the fairest, closer')
     h, l = axs[0, 0].get_legend_handles_labels(); fig.legend([x[0] for x in h], l, loc='outside upper center', ncols=min(8, len(l)), frameon=False, title=f'{len(seeds)} seeds, intervals over them' if seeds else None)
