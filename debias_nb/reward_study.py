@@ -204,7 +204,7 @@ def hard_negatives(
         out += [Example(x.prompt, row.text, dict(fairness=f, neutrality=1.0, quality=quality.get(row.attack, 1.0)), row.attack), g['neutral'], g['biased'], g['subtle']]
     return out
 
-# %% ../nbs/31_reward_study.ipynb #8e530a3b
+# %% ../nbs/31_reward_study.ipynb #6b3216ec
 def plot_robustness(
     tables:dict # name ('before'): table as `robustness` gives it
 ): # a matplotlib figure
@@ -212,7 +212,7 @@ def plot_robustness(
     import matplotlib.pyplot as plt
     import seaborn as sns
     d = pd.concat([t.reset_index().assign(model=k) for k, t in tables.items()])
-    fig, a = plt.subplots(figsize=(7, 4.2)); sns.barplot(d, y='attack', x='success', hue='model', palette='colorblind', ax=a)
+    fig, a = plt.subplots(figsize=(7, max(4.2, .14*len(d)))); sns.barplot(d, y='attack', x='success', hue='model', palette='colorblind', ax=a)
     a.set(xlim=(0, 1), ylabel='', xlabel='share of texts judged wrongly (0 is best)'); a.legend(frameon=False, title=''); sns.despine(fig); fig.tight_layout()
     return fig
 
