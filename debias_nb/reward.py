@@ -37,7 +37,7 @@ from .core import ConfigError, DataError, ModelError, RewardError, get_device, g
 from .synthesis import BASIS, GRADES, HEADS, Instance, expand, load_dataset, slots
 from .taxonomy import Taxonomy, load_taxonomy
 
-# %% ../nbs/30_reward.ipynb #3af54713
+# %% ../nbs/30_reward.ipynb #2c810da6
 @dataclass(frozen=True)
 class RewardConfig:
     "How a reward model is made."
@@ -57,7 +57,7 @@ class RewardConfig:
     patience: int = 0 # stop after so many looks at the validation split without gain; 0: train to the end
     eval_every: int = 50 # steps between these looks
     lora_r: int = 0 # rank of LoRA on the encoder, merged before saving; 0: full fine-tuning
-    made_up_names: float = 0.55 # share of the prompts in which the group gets a name that does not exist
+    made_up_names: float = 0.4 # share of the prompts in which the group gets a name that does not exist
     edits: float = 0.65 # share of the responses that are hand-written wordings or edited ones
     hidden_size: int = 96 # of the tiny encoder, as the next three
     layers: int = 3
