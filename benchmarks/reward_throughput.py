@@ -53,7 +53,7 @@ def trl_style(model, tokenizer, head, max_length, slice_, device):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument('--hidden', type=int, default=96); p.add_argument('--layers', type=int, default=2); p.add_argument('--max-length', type=int, default=512)
+    p.add_argument('--hidden', type=int, default=96); p.add_argument('--layers', type=int, default=3); p.add_argument('--max-length', type=int, default=512)
     p.add_argument('--prompts', type=int, default=8); p.add_argument('--generations', type=int, default=8); p.add_argument('--slice', type=int, default=64)
     p.add_argument('--repeats', type=float, default=0.35, help='share of answers that repeat another to the same prompt'); p.add_argument('--rounds', type=int, default=5)
     p.add_argument('--threads', type=int, default=1); p.add_argument('--device', default='cpu'); p.add_argument('--seed', type=int, default=0)
