@@ -6,7 +6,7 @@
 __all__ = ['CHANGES', 'ATTACKS', 'OBJECTIVES', 'scored', 'head_table', 'reliability', 'plot_reliability', 'head_moves',
            'correlation_matrices', 'attack_examples', 'candidate_words', 'greedy_suffix', 'counterfactual_gap',
            'robustness', 'hard_negatives', 'plot_robustness', 'compare', 'objective_configs', 'plot_comparison',
-           'packaged_minilm', 'study', 'over_runs']
+           'packaged_minilm', 'study', 'measure_run', 'over_runs']
 
 # %% ../nbs/31_reward_study.ipynb #f03ad8d8
 import json
@@ -286,22 +286,26 @@ def study(
         out['robustness_pretrained'] = {k: rows(robustness(RewardModel.from_pretrained(folder/'compared'/k, device=device), held, words, 8)) for k in two}
     return dict(out, seconds=round(time.perf_counter() - t0, 1))
 
-# %% ../nbs/31_reward_study.ipynb #680ebd58
+# %% ../nbs/31_reward_study.ipynb #2583d036
+def measure_run(
+    run:str|Path, # a folder with dataset/ and reward/
+    device='auto', robust:bool=True # the attacks too
+) -> dict: # {'splits': {split: {measure: value}}, 'attacks': {attack: success}, 'attacks_independent': ...}
+    "What the reward model of one run does."
+    run = Path(run); data, m = load_dataset(run/'dataset'), RewardModel.from_pretrained(run/'reward', device=device); rows = evaluate_reward(m, data).drop(columns='n').to_dict('index')
+    if data.get('test_id'): # the wordings kept back, by grade; quotations are attacks
+        t = scored(m, {'test_id': data['test_id']}); rows |= head_table(t[(t.split != 'test_id') & t.grade.isin(list(GRADES))]).filter(regex='^(auc|ece)').to_dict('index')
+    held, out = data['test_held_out'] or data['test_groups'], dict(splits={s: {k: float(v) for k, v in d.items()} for s, d in rows.items()}, attacks={}, attacks_independent={})
+    for name, part in (('attacks', 'test'), ('attacks_independent', 'independent')) if robust else ():
+        out[name] = robustness(m, held, candidate_words(data['train']) if part == 'test' else (), part=part).success.astype(float).to_dict()
+    return out
+
 def over_runs(
-    runs:list[str|Path], # folders with dataset/ and reward/, one a seed
+    runs:list, # folders with dataset/ and reward/, one a seed, or what `measure_run` said of them
     device='auto', robust:bool=True # the attacks too
 ) -> dict: # {'splits': {split: {measure: {'mean', 'worst', 'values'}}}, 'attacks': {attack: ...}, 'attacks_independent': ...}; worst: lowest, of errors the highest
     "What reward models of several seeds do, on average and at worst."
-    got, attacks = {}, {'attacks': {}, 'attacks_independent': {}}
-    for run in map(Path, runs):
-        data, m = load_dataset(run/'dataset'), RewardModel.from_pretrained(run/'reward', device=device); rows = evaluate_reward(m, data).to_dict('index')
-        if data.get('test_id'): # the wordings kept back, by grade; quotations are attacks
-            t = scored(m, {'test_id': data['test_id']}); rows |= head_table(t[(t.split != 'test_id') & t.grade.isin(list(GRADES))]).filter(regex='^(auc|ece)').to_dict('index')
-        for split, row in rows.items():
-            for k, v in row.items(): got.setdefault(split, {}).setdefault(k, []).append(float(v))
-        held = data['test_held_out'] or data['test_groups']
-        for name, part in (('attacks', 'test'), ('attacks_independent', 'independent')) if robust else ():
-            t = robustness(m, held, candidate_words(data['train']) if part == 'test' else (), part=part)
-            for a, row in t.to_dict('index').items(): attacks[name].setdefault(a, []).append(float(row['success']))
-    sum_up = lambda k, v: dict(mean=round(float(np.mean(v)), 4), worst=round((max if k.startswith(('ece', 'invariance', 'success')) else min)(v), 4), values=[round(x, 4) for x in v])
-    return dict(splits={s: {k: sum_up(k, v) for k, v in d.items() if k != 'n'} for s, d in got.items()}, **{n: {a: sum_up('success', v) for a, v in d.items()} for n, d in attacks.items()})
+    got = [r if isinstance(r, dict) else measure_run(r, device, robust) for r in runs]
+    def sum_up(k, v): return dict(mean=round(float(np.mean(v)), 4), worst=round((max if k.startswith(('ece', 'invariance', 'success')) else min)(v), 4), values=[round(x, 4) for x in v])
+    gather = lambda ds: {k: [d[k] for d in ds if k in d] for k in dict.fromkeys(k for d in ds for k in d)}
+    return dict(splits={s: {k: sum_up(k, v) for k, v in gather(ds).items()} for s, ds in gather([g['splits'] for g in got]).items()}, **{n: {a: sum_up('success', v) for a, v in gather([g[n] for g in got]).items()} for n in ('attacks', 'attacks_independent')})
