@@ -31,7 +31,7 @@ def over_seeds(a, **changes): # -> what `over_runs` says, and the settings
     for s in a.seeds:
         c = get_preset('tiny', s); config = replace(c.reward, **changes); run = RunFolder(Path(a.models)/f'seed-{s}', dict(synthesis=c.synthesis, reward=dict(asdict(config), encoder=Path(config.encoder).name)))
         run.stage('dataset', lambda folder, c=c: save_dataset(synthesise(c.synthesis), folder, c.synthesis))
-        run.stage('reward', lambda folder, run=run, config=config: train_reward(load_dataset(run/'dataset'), config, folder, device=a.device, log=lambda t: None))
+        run.stage('reward', lambda folder, run=run, config=config: dict(training=train_reward(load_dataset(run/'dataset'), config, folder, device=a.device, log=lambda t: None)))
         run.stage('measured', lambda folder, run=run: dict(environment=environment(), **measure_run(run.path, a.device)))
         found.append(run.info('measured'))
     return dict(over_runs(found), config=dict(to_plain(config), encoder=a.encoder or config.encoder, seed=None), commits=sorted({f['environment']['commit'] for f in found}))

@@ -233,7 +233,7 @@ class Meter:
         self._stop.set(); self._thread.join(); self.seconds = time.perf_counter() - self._t0
         self.peak_rss_mb = max(self.peak_rss_mb, self._rss())
 
-# %% ../nbs/00_core.ipynb #fc00eae9
+# %% ../nbs/00_core.ipynb #4f95509e
 class RunFolder:
     "A folder of stages that can be interrupted at any moment and continued."
     def __init__(self,
@@ -284,7 +284,7 @@ class RunFolder:
         with atomic_path(final) as tmp:
             tmp.mkdir()
             with Meter() as m: out = fn(tmp) or {}
-            write_json(tmp/'stage.json', dict(stage=name, seconds=round(m.seconds, 2), peak_rss_mb=round(m.peak_rss_mb, 1), **out))
+            write_json(tmp/'stage.json', {**out, 'stage': name, 'seconds': round(m.seconds, 2), 'peak_rss_mb': round(m.peak_rss_mb, 1)}) # these three are measured, whatever `fn` calls its own
         log(f'[{name}] done in {m.seconds:.1f} s, peak {m.peak_rss_mb:.0f} MiB')
         return final
 

@@ -6,7 +6,7 @@
 __all__ = ['CHANGES', 'ATTACKS', 'OBJECTIVES', 'scored', 'head_table', 'reliability', 'plot_reliability', 'head_moves',
            'correlation_matrices', 'attack_examples', 'candidate_words', 'greedy_suffix', 'counterfactual_gap',
            'robustness', 'hard_negatives', 'plot_robustness', 'compare', 'objective_configs', 'plot_comparison',
-           'packaged_minilm', 'study', 'measure_run', 'over_runs']
+           'packaged_minilm', 'study', 'measure_run', 'over_runs', 'plot_over_seeds']
 
 # %% ../nbs/31_reward_study.ipynb #f03ad8d8
 import json
@@ -309,3 +309,26 @@ def over_runs(
     def sum_up(k, v): return dict(mean=round(float(np.mean(v)), 4), worst=round((max if k.startswith(('ece', 'invariance', 'success')) else min)(v), 4), values=[round(x, 4) for x in v])
     gather = lambda ds: {k: [d[k] for d in ds if k in d] for k in dict.fromkeys(k for d in ds for k in d)}
     return dict(splits={s: {k: sum_up(k, v) for k, v in gather(ds).items()} for s, ds in gather([g['splits'] for g in got]).items()}, **{n: {a: sum_up('success', v) for a, v in gather([g[n] for g in got]).items()} for n in ('attacks', 'attacks_independent')})
+
+# %% ../nbs/31_reward_study.ipynb #96124881
+def plot_over_seeds(
+    tables:dict, # name: what `over_runs` gives
+    measure:str='ece_fairness',
+    splits=('test_id', 'test_groups', 'test_templates', 'test_held_out', 'test_categories', 'independent'),
+    aim:float|None=None # drawn as a line
+): # a matplotlib figure
+    "One dot a seed, by split; the bar is the mean."
+    import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+    fig, ax = plt.subplots(figsize=(9.5, 3.8)); colours, marks, w = plt.get_cmap('cividis')(np.linspace(.1, .75, len(tables))), 'osD^v', .7/len(tables)
+    for i, (name, t) in enumerate(tables.items()):
+        for j, s in enumerate(splits):
+            v = t['splits'].get(s, {}).get(measure, {}).get('values')
+            if not v: continue
+            x = j + (i - (len(tables) - 1)/2)*w
+            ax.plot(x + np.linspace(-.3, .3, len(v))*w, v, marks[i%5], ms=5, color=colours[i], alpha=.8, mec='white', mew=.4); ax.hlines(np.mean(v), x - .42*w, x + .42*w, color=colours[i], lw=2.5)
+    if aim is not None: ax.axhline(aim, color='grey', ls='--', lw=1, zorder=0); ax.text(len(splits) - .45, aim, f'aim {aim:g}', va='bottom', ha='right', fontsize=8, color='dimgrey')
+    ax.set_xticks(range(len(splits)), [s.removeprefix('test_').replace('_', ' ') for s in splits]); ax.set(ylim=(0, None), ylabel=measure.replace('_', ' '), xlim=(-.5, len(splits) - .4)); ax.grid(axis='x', alpha=0)
+    n = {k: max((len(d.get(measure, {}).get('values', ())) for d in t['splits'].values()), default=0) for k, t in tables.items()}
+    ax.legend([Line2D([], [], color=c, marker=m, ls='') for c, m in zip(colours, 'osD^v'*9)], [f'{k}, {n[k]} seeds' for k in tables], frameon=False, fontsize=9, loc='upper left'); fig.tight_layout()
+    return fig
