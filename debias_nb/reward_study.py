@@ -310,7 +310,7 @@ def over_runs(
     gather = lambda ds: {k: [d[k] for d in ds if k in d] for k in dict.fromkeys(k for d in ds for k in d)}
     return dict(splits={s: {k: sum_up(k, v) for k, v in gather(ds).items()} for s, ds in gather([g['splits'] for g in got]).items()}, **{n: {a: sum_up('success', v) for a, v in gather([g[n] for g in got]).items()} for n in ('attacks', 'attacks_independent')})
 
-# %% ../nbs/31_reward_study.ipynb #96124881
+# %% ../nbs/31_reward_study.ipynb #fc541ace
 def plot_over_seeds(
     tables:dict, # name: what `over_runs` gives
     measure:str='ece_fairness',
@@ -321,7 +321,7 @@ def plot_over_seeds(
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
     fig, ax = plt.subplots(figsize=(9.5, 3.8)); colours, marks, w = plt.get_cmap('cividis')(np.linspace(.1, .75, len(tables))), 'osD^v', .7/len(tables)
-    for i, (name, t) in enumerate(tables.items()):
+    for i, t in enumerate(tables.values()):
         for j, s in enumerate(splits):
             v = t['splits'].get(s, {}).get(measure, {}).get('values')
             if not v: continue
