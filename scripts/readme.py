@@ -82,6 +82,18 @@ def claims_table():
     rows = [f"| {v['claim']} | **{v['verdict']}** | {line(v)} |" for v in read_nb(f) if v['verdict'] != 'not run']
     return '\n'.join(['| claim | here | difference in points |', '|---|---|---|'] + rows)
 
+def reward_table():
+    "How good reward models of several seeds are, from what `benchmarks/reward_study.py --seeds` wrote."
+    names = {'small, from scratch': 'reward_worlds.json', 'MiniLM, pretrained': 'reward_worlds_minilm.json'}
+    got = {k: read_nb(root/'benchmarks'/f) for k, f in names.items() if (root/'benchmarks'/f).exists()}
+    if not got: return ''
+    splits = {'test_id': 'in distribution', 'test_groups': 'new groups', 'test_templates': 'new templates', 'test_held_out': 'both new', 'test_categories': 'new categories'}
+    what = {'pairwise': 'pairs told apart', 'ece_fairness': 'calibration error of fairness', 'invariance': 'change when the group is swapped'}
+    cell = lambda e: f"{e['mean']:.3f} ({e['worst']:.3f})"
+    rows = ['| | ' + ' | '.join(splits.values()) + ' |', '|---|' + '---|'*len(splits)]
+    rows += [f"| {w}, {k} | " + ' | '.join(cell(t['splits'][s][m]) for s in splits) + ' |' for m, w in what.items() for k, t in got.items()]
+    return '\n'.join(rows) + '\n\nMean over seeds, in brackets the worst. ' + ' '.join(f"{k[0].upper() + k[1:]}: {t['runs']} seeds, `{t['command']}`, commit {', '.join(t['commits'])}." for k, t in got.items())
+
 def first_comment(path):
     "The one line that a file says about itself: docstring, comment, heading, or a notebook's quote."
     rel = path.relative_to(root).as_posix()
