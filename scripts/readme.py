@@ -88,11 +88,11 @@ def reward_table():
     got = {k: read_nb(root/'benchmarks'/f) for k, f in names.items() if (root/'benchmarks'/f).exists()}
     if not got: return ''
     splits = {'test_id': 'in distribution', 'test_groups': 'new groups', 'test_templates': 'new templates', 'test_held_out': 'both new', 'test_categories': 'new categories'}
-    what = {'pairwise': 'pairs told apart', 'ece_fairness': 'calibration error of fairness', 'invariance': 'change when the group is swapped'}
+    what = {'pairwise': 'pairs told apart', 'ece_fairness': 'calibration error of fairness', 'ece_quality': 'calibration error of quality', 'invariance': 'change when the group is swapped'}
     cell = lambda e: f"{e['mean']:.3f} ({e['worst']:.3f})"
     rows = ['| | ' + ' | '.join(splits.values()) + ' |', '|---|' + '---|'*len(splits)]
     rows += [f"| {w}, {k} | " + ' | '.join(cell(t['splits'][s][m]) for s in splits) + ' |' for m, w in what.items() for k, t in got.items()]
-    return '\n'.join(rows) + '\n\nMean over seeds, in brackets the worst. ' + ' '.join(f"{k[0].upper() + k[1:]}: {t['runs']} seeds, `{t['command']}`, commit {', '.join(t['commits'])}." for k, t in got.items())
+    return '\n'.join(rows) + '\n\nMean over seeds, in brackets the worst. ' + ' '.join(f"{k[0].upper() + k[1:]}: {t['runs']} seeds, {t['parameters']/1e6:.1f} million parameters, {min(t['seconds'])/60:.1f} to {max(t['seconds'])/60:.1f} minutes of training on one core, `{t['command']}`, commit {', '.join(t['commits'])}." for k, t in got.items())
 
 def first_comment(path):
     "The one line that a file says about itself: docstring, comment, heading, or a notebook's quote."
