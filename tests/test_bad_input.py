@@ -1,4 +1,5 @@
-"Bad input to every command: one clear line that names the thing and the remedy, exit code 2, no traceback, and every file as it was."
+"""Bad input to every command: one clear line that names the thing and the remedy, exit code 2, no traceback, and every file as it was."""
+
 import contextlib
 import hashlib
 import io
@@ -6,32 +7,89 @@ import json
 
 import pytest
 
-row = dict(example_id=1, question_index='1', question_polarity='neg', context_condition='ambig', category='Toy', context='A man and a woman met.', question='Who was late?', ans0='The man', ans1='The woman', ans2='Not known',
-           label=2, answer_info=dict(ans0=['man', 'M'], ans1=['woman', 'F'], ans2=['unknown', 'unknown']))
+row = dict(
+    example_id=1,
+    question_index="1",
+    question_polarity="neg",
+    context_condition="ambig",
+    category="Toy",
+    context="A man and a woman met.",
+    question="Who was late?",
+    ans0="The man",
+    ans1="The woman",
+    ans2="Not known",
+    label=2,
+    answer_info=dict(ans0=["man", "M"], ans1=["woman", "F"], ans2=["unknown", "unknown"]),
+)
 
-squad = dict(version='v2.0', data=[dict(title='Boats', paragraphs=[dict(context='Lena has a red boat. It is old.', qas=[dict(id='q1', question='Which colour has the boat?', answers=[dict(text='red', answer_start=11)], is_impossible=False)])])])
-trace = dict(prompt='Lena has a red boat. Which colour has the boat?', reasoning='The boat is red.', answer='red', gold='red')
+squad = dict(
+    version="v2.0",
+    data=[
+        dict(
+            title="Boats",
+            paragraphs=[
+                dict(
+                    context="Lena has a red boat. It is old.",
+                    qas=[
+                        dict(
+                            id="q1",
+                            question="Which colour has the boat?",
+                            answers=[dict(text="red", answer_start=11)],
+                            is_impossible=False,
+                        )
+                    ],
+                )
+            ],
+        )
+    ],
+)
+trace = dict(
+    prompt="Lena has a red boat. Which colour has the boat?", reasoning="The boat is red.", answer="red", gold="red"
+)
 
-@pytest.fixture(scope='module')
+
+@pytest.fixture(scope="module")
 def bad(tmp_path_factory):
-    "A folder with everything that may go wrong in it."
-    d = tmp_path_factory.mktemp('bad')
-    (d/'empty.jsonl').write_text(''); (d/'binary.jsonl').write_bytes(bytes(range(256))*20); (d/'cut.jsonl').write_text('{"example_id": 1, "prediction": 0}\n{"example_id": 2, "predic')
-    (d/'list.json').write_text('[1, 2]'); (d/'nan.jsonl').write_text('{"example_id": 1, "prediction": NaN}\n'); (d/'words.txt').write_text('one\ntwo\n')
-    (d/'folder').mkdir(); (d/'thesis').mkdir(); (d/'thesis'/'thesis.tex').write_text('years of work')
-    (d/'norun').mkdir(); (d/'norun'/'config.json').write_text('{"kind": "somebody else\'s"}'); (d/'cutrun').mkdir(); (d/'cutrun'/'config.json').write_text('{"preset": "ti')
-    (d/'noweights').mkdir(); (d/'noweights'/'config.json').write_text('{"model_type": "llama"}')
-    (d/'pickled').mkdir(); (d/'pickled'/'config.json').write_text('{"model_type": "llama"}'); (d/'pickled'/'pytorch_model.bin').write_bytes(b'x')
-    for name, text in dict(emptydata='', cutdata='{"id": "train-0", "prompt": "Who', binarydata=None).items():
-        (d/name).mkdir(); f = d/name/'train.jsonl'
-        if text is None: f.write_bytes(bytes(range(256)))
-        else: f.write_text(text)
-    (d/'yes.jsonl').write_text(json.dumps(row) + '\n'); (d/'traces.jsonl').write_text(json.dumps(trace) + '\n'); (d/'squad.json').write_text(json.dumps(squad))
+    """A folder with everything that may go wrong in it."""
+    d = tmp_path_factory.mktemp("bad")
+    (d / "empty.jsonl").write_text("")
+    (d / "binary.jsonl").write_bytes(bytes(range(256)) * 20)
+    (d / "cut.jsonl").write_text('{"example_id": 1, "prediction": 0}\n{"example_id": 2, "predic')
+    (d / "list.json").write_text("[1, 2]")
+    (d / "nan.jsonl").write_text('{"example_id": 1, "prediction": NaN}\n')
+    (d / "words.txt").write_text("one\ntwo\n")
+    (d / "folder").mkdir()
+    (d / "thesis").mkdir()
+    (d / "thesis" / "thesis.tex").write_text("years of work")
+    (d / "norun").mkdir()
+    (d / "norun" / "config.json").write_text('{"kind": "somebody else\'s"}')
+    (d / "cutrun").mkdir()
+    (d / "cutrun" / "config.json").write_text('{"preset": "ti')
+    (d / "noweights").mkdir()
+    (d / "noweights" / "config.json").write_text('{"model_type": "llama"}')
+    (d / "pickled").mkdir()
+    (d / "pickled" / "config.json").write_text('{"model_type": "llama"}')
+    (d / "pickled" / "pytorch_model.bin").write_bytes(b"x")
+    for name, text in dict(emptydata="", cutdata='{"id": "train-0", "prompt": "Who', binarydata=None).items():
+        (d / name).mkdir()
+        f = d / name / "train.jsonl"
+        if text is None:
+            f.write_bytes(bytes(range(256)))
+        else:
+            f.write_text(text)
+    (d / "yes.jsonl").write_text(json.dumps(row) + "\n")
+    (d / "traces.jsonl").write_text(json.dumps(trace) + "\n")
+    (d / "squad.json").write_text(json.dumps(squad))
     return d
 
-def files(d): return {p.relative_to(d).as_posix(): hashlib.sha1(p.read_bytes()).hexdigest() for p in d.rglob('*') if p.is_file()}
 
-CASES = [l.split(' -> ') for l in r'''
+def files(d):
+    return {p.relative_to(d).as_posix(): hashlib.sha1(p.read_bytes()).hexdigest() for p in d.rglob("*") if p.is_file()}
+
+
+CASES = [
+    l.split(" -> ")
+    for l in r"""
 run --preset tinny --out {n} -> unknown preset 'tinny'. Choose one of: tiny
 run --out {d}/thesis -> thesis is not empty and holds no run
 run --out {d}/words.txt -> words.txt is a file, not a folder
@@ -170,23 +228,40 @@ score --benchmark crows-pairs --predictions {d}/nan.jsonl -> DEBIAS_NB_DATA
 score --benchmark winobias --predictions {d}/cut.jsonl -> cut.jsonl
 score --benchmark winogender --predictions {d}/words.txt -> words.txt
 score --benchmark cbbq --predictions {d}/folder -> folder
-'''.strip().splitlines()]
+""".strip().splitlines()
+]
+
 
 def call(argv):
-    from debias_nb.pipeline import main
+    from debias_nb.run.commands import main
+
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try: code = main(argv)
-        except SystemExit as e: code = e.code
+        try:
+            code = main(argv)
+        except SystemExit as e:
+            code = e.code
     return code, err.getvalue()
 
-@pytest.mark.parametrize('line,says', CASES, ids=[c[0].replace('{d}/', '').replace('{n}', 'new').replace(' --', ',').replace(' ', '=') for c in CASES])
+
+@pytest.mark.parametrize(
+    "line,says",
+    CASES,
+    ids=[c[0].replace("{d}/", "").replace("{n}", "new").replace(" --", ",").replace(" ", "=") for c in CASES],
+)
 def test_bad_input(line, says, bad, monkeypatch):
-    monkeypatch.chdir(bad); monkeypatch.setenv('OPENAI_API_KEY', 'none'); monkeypatch.delenv('DEBIAS_NB_DATA', raising=False); before = files(bad)
-    code, err = call(line.format(d=bad, n=bad/f'new-{hashlib.sha1(line.encode()).hexdigest()[:8]}', squad=bad/'squad.json').split())
-    said = [l for l in err.splitlines() if l.startswith('debias-nb')]
+    monkeypatch.chdir(bad)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.delenv("DEBIAS_NB_DATA", raising=False)
+    before = files(bad)
+    code, err = call(
+        line.format(
+            d=bad, n=bad / f"new-{hashlib.sha1(line.encode()).hexdigest()[:8]}", squad=bad / "squad.json"
+        ).split()
+    )
+    said = [l for l in err.splitlines() if l.startswith("debias-nb")]
     assert code == 2, err[-1500:]
-    assert len(said) == 1 and says in said[0] and 'Traceback' not in err, err[-1500:]
+    assert len(said) == 1 and says in said[0] and "Traceback" not in err, err[-1500:]
     assert len(said[0]) < 600, said[0]
     after = files(bad)
-    assert not {k for k in before if after.get(k) != before[k]}, 'a file was changed or lost'
+    assert not {k for k in before if after.get(k) != before[k]}, "a file was changed or lost"
