@@ -103,29 +103,29 @@ def _score(a):
 
 # %% ../../nbs/run/70_commands.ipynb #1a5c785d
 COMMANDS = {  # command: (what it does, module, its function for the options, its function that does it)
-    "run": ("the whole road: synthesise, train, debias, analyse, report", "pipeline", "_add_run", "_run"),
-    "synth": ("a dataset of graded pairs from the grammar", "grammar", "add_synth_arguments", "run_synth"),
-    "synth-llm": ("a dataset of graded pairs written by a language model", "llm", "add_llm_arguments", "run_llm"),
-    "check": ("quality gates of a dataset; its card, to publish it", "quality", "add_check_arguments", "run_check"),
-    "train-reward": ("a reward model from a dataset", "reward", "add_train_reward_arguments", "run_train_reward"),
+    "run": ("the whole road: synthesise, train, debias, analyse, report", "run.commands", "_add_run", "_run"),
+    "synth": ("a dataset of graded pairs from the grammar", "synthesis.bilingual_files", "add_synth_arguments", "run_synth"),
+    "synth-llm": ("a dataset of graded pairs written by a language model", "synthesis.llm_writer", "add_llm_arguments", "run_llm"),
+    "check": ("quality gates of a dataset; its card, to publish it", "synthesis.publish", "add_check_arguments", "run_check"),
+    "train-reward": ("a reward model from a dataset", "reward.training", "add_train_reward_arguments", "run_train_reward"),
     "baselines": (
         "SFT, DPO, best-of-n and others on a finished run",
-        "baselines",
+        "run.compare_baselines",
         "add_baselines_arguments",
         "run_baselines",
     ),
-    "traces": ("reasoning traces from a teacher", "traces", "add_traces_arguments", "run_traces"),
-    "regift": ("fine-tuning on reasoning traces", "studies", "add_regift_arguments", "run_regift"),
+    "traces": ("reasoning traces from a teacher", "regift.filters", "add_traces_arguments", "run_traces"),
+    "regift": ("fine-tuning on reasoning traces", "run.regift_commands", "add_regift_arguments", "run_regift"),
     "regift-studies": (
         "which traces help, and when, over several seeds",
-        "studies",
+        "studies.regift_studies",
         "add_studies_arguments",
         "run_studies_command",
     ),
-    "evaluate": ("a model on the bias benchmarks", "evaluation", "add_evaluate_arguments", "run_evaluate"),
-    "compare": ("two evaluations, with paired tests", "evaluation", "add_compare_arguments", "run_compare"),
-    "report": ("figures and report of a finished run, made again", "diagnosis", "add_report_arguments", "run_report"),
-    "score": ("a benchmark's official score of a file of predictions", "pipeline", "_add_score", "_score"),
+    "evaluate": ("a model on the bias benchmarks", "analysis.evaluate", "add_evaluate_arguments", "run_evaluate"),
+    "compare": ("two evaluations, with paired tests", "analysis.compare", "add_compare_arguments", "run_compare"),
+    "report": ("figures and report of a finished run, made again", "run.run_details", "add_report_arguments", "run_report"),
+    "score": ("a benchmark's official score of a file of predictions", "run.commands", "_add_score", "_score"),
 }
 ONE = (
     "n",
