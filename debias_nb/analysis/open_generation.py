@@ -178,10 +178,10 @@ def continue_texts(
     desc: str = "continuing",
 ) -> list[str]:  # what was written, without the opening, up to its first line break
     """Sample a continuation of each opening."""
-    from debias_nb.models.prompts import chat_text
+    from debias_nb.models.prompts import render_prompt
 
     texts = [
-        chat_text(tokenizer, f"Continue this text. Write only its continuation, one or two sentences.\n\n{p}")
+        render_prompt(tokenizer, f"Continue this text. Write only its continuation, one or two sentences.\n\n{p}")
         if chat
         else p
         for p in prompts

@@ -9,7 +9,7 @@ __all__ = ['READING', 'distinct_blocks', 'reading_accuracy', 'evaluate_policy']
 import numpy as np
 
 from ..core.seeds import rng
-from ..models.prompts import chat_text
+from ..models.prompts import render_prompt
 from ..models.sampling import sample
 
 # %% ../../nbs/analysis/70_policy_measures.ipynb #9978e488
@@ -114,14 +114,14 @@ def evaluate_policy(
         for i, h in enumerate(reward.dimensions):
             out[f"reward_{h}"] = bootstrap_mean(z[:, i], cluster(main), seed)
     scorer = Scorer(model, tokenizer, log=lambda s: None)  # what it would rather say
-    swap = LikelihoodJudge(scorer, context=lambda p: chat_text(tokenizer, p)).counterfactual_swap(held)
+    swap = LikelihoodJudge(scorer, context=lambda p: render_prompt(tokenizer, p)).counterfactual_swap(held)
     wording = [x.templates["prompt"] + x.templates["biased"] + x.templates["neutral"] for x in held]
     out["stereotype_preference"] = stereotype_preference(swap.per_token, np.zeros(len(swap)), wording, seed)["share"]
     out["counterfactual_gap"] = counterfactual_gap(
         swap[["p", "p_swap"]].values, ["group", "counterpart"], wording, seed
     )["gap"]
     if texts:  # how well it still speaks, knows and reads
-        lp = scorer.score([(chat_text(tokenizer, p), t + tokenizer.eos_token) for p, t in texts])
+        lp = scorer.score([(render_prompt(tokenizer, p), t + tokenizer.eos_token) for p, t in texts])
         counts = np.array([[-x.logprob, x.n_tokens] for x in lp])
         out["perplexity"] = bootstrap_score(counts, lambda v: np.exp(v[..., 0] / v[..., 1]), None, seed)
     if facts:

@@ -36,6 +36,6 @@ class DataError(DebiasError):
         field: str | None = None,  # the field (JSON key or column)
         remedy: str = "",  # what the user should do
     ):
-        self.file, self.line, self.field, self.remedy = file, line, field, remedy
+        self.what, self.file, self.line, self.field, self.remedy = what, file, line, field, remedy
         where = "" if file is None else f"{file}:{line}: " if line else f"{file}: "
         super().__init__(f"{where}{f'field {field!r}: ' if field else ''}{what}{'. ' + remedy if remedy else ''}")

@@ -25,7 +25,7 @@ from ..core.seeds import rng, set_seed
 from .settings import GRPOSettings, checked
 from .training import train_grpo
 from ..models.loading import load_policy, lora_config
-from ..models.prompts import as_messages, chat_text
+from ..models.prompts import as_messages, render_prompt
 from ..models.sampling import sample
 from ..reward.trl_rewards import reward_functions
 
@@ -130,7 +130,7 @@ def pairs(
         )
     else:
         row = lambda x: dict(
-            prompt=chat_text(tokenizer, x.prompt), **{k: f" {getattr(x, v)}{tokenizer.eos_token}" for k, v in columns}
+            prompt=render_prompt(tokenizer, x.prompt), **{k: f" {getattr(x, v)}{tokenizer.eos_token}" for k, v in columns}
         )
     return Dataset.from_list([row(x) for x in instances])
 
@@ -180,7 +180,7 @@ def _trainer(name, model, tokenizer, instances, out, s, reward, device):
     prompts = list(dict.fromkeys(x.prompt for x in instances))
     data = Dataset.from_list(
         [
-            {"prompt": as_messages(p)} if tokenizer.chat_template else {"prompt": chat_text(tokenizer, p)}
+            {"prompt": as_messages(p)} if tokenizer.chat_template else {"prompt": render_prompt(tokenizer, p)}
             for p in prompts
         ]
     )

@@ -38,9 +38,9 @@ class LocalChat(Chat):
         self.batch_size = batch_size
 
     def _answer(self, requests, done):
-        from debias_nb.models.prompts import chat_text
+        from debias_nb.models.prompts import render_prompt
 
-        texts = {r.key: chat_text(self.tokenizer, list(r.messages)) for r in requests}
+        texts = {r.key: render_prompt(self.tokenizer, list(r.messages)) for r in requests}
         todo = sorted(requests, key=lambda r: -len(texts[r.key]))
         for i in range(0, len(todo), self.batch_size):
             batch, taken = [], []

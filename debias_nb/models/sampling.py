@@ -10,7 +10,7 @@ import torch
 
 from ..core.progress import progress
 from ..core.seeds import set_seed
-from .prompts import chat_text
+from .prompts import render_prompt
 
 # %% ../../nbs/models/22_sampling.ipynb #c7c47d38
 @torch.inference_mode()
@@ -26,7 +26,7 @@ def sample(
     desc: str = "sampling",
 ) -> list[list[str]]:  # n answers to each prompt, in the order of `prompts`
     """Sample answers in batches of like length."""
-    texts = [chat_text(tokenizer, p) for p in prompts]
+    texts = [render_prompt(tokenizer, p) for p in prompts]
     jobs = sorted(((i, t) for i, t in enumerate(texts) for _ in range(n)), key=lambda j: -len(j[1]))
     out = [[] for _ in prompts]
     set_seed(seed)

@@ -20,7 +20,7 @@ from ..core.files import write_json
 from ..core.progress import show_progress
 from ..core.seeds import set_seed
 from ..models.loading import load_policy, lora_config
-from ..models.prompts import as_messages, chat_text
+from ..models.prompts import as_messages, render_prompt
 from .traces import Trace, make_traces
 
 # %% ../../nbs/regift/50_training.ipynb #23a9d2de
@@ -96,7 +96,7 @@ def trace_rows(
         raise ConfigError(f"too_long={settings.too_long!r}. Use 'raise' or 'drop'")
     rows, encode = [], lambda s: tokenizer(s, add_special_tokens=False).input_ids
     for t in traces:
-        text, prompt = t.completion(settings.reasoning), chat_text(tokenizer, t.prompt)
+        text, prompt = t.completion(settings.reasoning), render_prompt(tokenizer, t.prompt)
         end = tokenizer.eos_token
         if tokenizer.chat_template:  # how this template ends an answer, where it leaves the trace alone
             full = tokenizer.apply_chat_template(

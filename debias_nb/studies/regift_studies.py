@@ -32,7 +32,7 @@ from ..core.seeds import stable_hash, to_plain
 from ..grpo.settings import GRPOSettings
 from ..grpo.training import train_grpo
 from ..models.loading import load_policy
-from ..models.prompts import chat_text
+from ..models.prompts import render_prompt
 from ..models.sampling import sample
 from ..models.scorer import Scorer
 from ..models.written_answers import parse_response
@@ -186,7 +186,7 @@ def measure(
         world = taxonomy.subset(groups=list(rates))
         texts = islice(world_texts(world, rates, stream="held-out", kinds=("stories", "facts")), config.n_texts)
         lp = Scorer(model, tokenizer, log=lambda s: None).score(
-            [(chat_text(tokenizer, p), a + tokenizer.eos_token) for _, p, a in texts]
+            [(render_prompt(tokenizer, p), a + tokenizer.eos_token) for _, p, a in texts]
         )
         out["perplexity"] = math.exp(-sum(l.logprob for l in lp) / sum(l.n_tokens for l in lp))
     return dict(**out, predictions=pred, failed=[int(f) for f in failed], example=got["responses"][0])

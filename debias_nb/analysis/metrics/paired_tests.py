@@ -16,62 +16,68 @@ from scipy import stats
 from .intervals import _cluster_sums, bootstrap_mean
 from ...core.errors import DataError
 
+# %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #89b3d634
+def _same_length(a, b):
+    if len(a) != len(b):
+        raise DataError(f"{len(a)} values before, {len(b)} after", remedy="Pair the same items in the same order")
+
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #07298083
 def mcnemar(
-    before,
-    after,  # booleans: right (or biased) on each item, in the same order
+    before,  # booleans: right (or biased) on each item
+    after,  # booleans, the same items in the same order
 ) -> dict:  # p (two-sided, exact), gained (only after), lost (only before), n
     """McNemar's exact test on paired yes/no outcomes."""
-    a, b = np.asarray(before, bool), np.asarray(after, bool)
-    _same_length(a, b)
-    gained, lost = int((b & ~a).sum()), int((a & ~b).sum())
+    was, became = np.asarray(before, bool), np.asarray(after, bool)
+    _same_length(was, became)
+    gained, lost = int((became & ~was).sum()), int((was & ~became).sum())
     p = 1.0 if gained + lost == 0 else float(stats.binomtest(gained, gained + lost, 0.5).pvalue)
-    return dict(p=p, gained=gained, lost=lost, n=len(a))
+    return dict(p=p, gained=gained, lost=lost, n=len(was))
+
+# %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #da54e398
+def _flip_p(
+    sums,  # the summed difference of each cluster
+    seed,
+    resamples,
+):  # share of sign flips at least as far from 0
+    k, seen = len(sums), abs(sums.sum()) - 1e-12
+    if k <= 12:  # all flips
+        signs = 1 - 2 * ((np.arange(2**k)[:, None] >> np.arange(k)) & 1)
+        return float(np.mean(np.abs(signs @ sums) >= seen))
+    generator, hits, done = np.random.default_rng(seed), 0, 0
+    while done < resamples:  # in steps that keep memory bounded
+        step = min(resamples - done, max(1, 2_000_000 // k))
+        signs = 1 - 2 * generator.integers(0, 2, (step, k))
+        hits += int((np.abs(signs @ sums) >= seen).sum())
+        done += step
+    return (hits + 1) / (resamples + 1)
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #9283138d
 def permutation_test(
-    before,
+    before,  # a number per item
     after,  # a number per item, in the same order
     clusters=None,  # flip whole clusters (templates)
     seed: int = 0,
     resamples: int = 5000,
 ) -> dict:  # p (two-sided), difference of means (after - before), n clusters
     """Paired sign-flip permutation test; all flips are tried where there are at most 12 clusters."""
-    a, b = np.asarray(before, float), np.asarray(after, float)
-    _same_length(a, b)
-    d, counts = _cluster_sums(b - a, clusters)
-    k = len(d)
-    if not k:
+    was, became = np.asarray(before, float), np.asarray(after, float)
+    _same_length(was, became)
+    sums, counts = _cluster_sums(became - was, clusters)
+    if not len(sums):
         return dict(p=None, difference=None, n=0)
-    obs = abs(d.sum())
-    if k <= 12:
-        signs = 1 - 2 * ((np.arange(2**k)[:, None] >> np.arange(k)) & 1)
-        p = float(np.mean(np.abs(signs @ d) >= obs - 1e-12))
-    else:
-        g, hit, done = np.random.default_rng(seed), 0, 0
-        while done < resamples:
-            m = min(resamples - done, max(1, 2_000_000 // k))
-            hit += int((np.abs((1 - 2 * g.integers(0, 2, (m, k))) @ d) >= obs - 1e-12).sum())
-            done += m
-        p = (hit + 1) / (resamples + 1)
-    return dict(p=p, difference=float(d.sum() / counts.sum()), n=k)
+    return dict(p=_flip_p(sums, seed, resamples), difference=float(sums.sum() / counts.sum()), n=len(sums))
 
-# %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #9aaf4efe
-def _same_length(a, b):
-    if len(a) != len(b):
-        raise DataError(f"{len(a)} values before, {len(b)} after", remedy="Pair the same items in the same order")
-
-# %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #89b3d634
+# %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #778b6b7f
 def holm(
     p: dict,  # {name: p-value or None}
 ) -> dict:  # {name: adjusted p-value}; None stays None and is not counted
     """Holm's step-down correction: the chance of any false alarm stays below the level."""
     order = sorted((k for k in p if p[k] is not None), key=lambda k: p[k])
-    out, worst = dict.fromkeys(p), 0.0
+    adjusted, worst = dict.fromkeys(p), 0.0
     for i, k in enumerate(order):
         worst = max(worst, min(1.0, (len(order) - i) * p[k]))
-        out[k] = worst
-    return out
+        adjusted[k] = worst
+    return adjusted
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #d2e7e6c4
 def cohens_h(p1: float, p2: float) -> float:
@@ -85,34 +91,35 @@ def cohens_d(
     paired: bool = True,  # paired: the mean difference over the standard deviation of the differences
 ) -> float | None:
     """Effect size of two sets of numbers; None where nothing varies."""
-    a, b = np.asarray(before, float), np.asarray(after, float)
+    was, became = np.asarray(before, float), np.asarray(after, float)
     if paired:
-        _same_length(a, b)
-        sd = (b - a).std(ddof=1) if len(a) > 1 else 0.0
+        _same_length(was, became)
+        deviation = (became - was).std(ddof=1) if len(was) > 1 else 0.0
     else:
-        sd = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
-    return float((b.mean() - a.mean()) / sd) if sd > 0 else None
+        deviation = math.sqrt((was.var(ddof=1) + became.var(ddof=1)) / 2)
+    return float((became.mean() - was.mean()) / deviation) if deviation > 0 else None
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #e010d061
 def design_effect(
-    values,
-    clusters,  # a number and a template per item
+    values,  # a number per item
+    clusters,  # a template per item
 ) -> float:  # 1 when items of a template are as different as any; m when they are copies of each other
     """How many clustered items are worth one independent item."""
     x = np.asarray(values, float)
     groups = defaultdict(list)
-    for v, c in zip(x, clusters):
-        groups[c].append(v)
+    for value, cluster in zip(x, clusters):
+        groups[cluster].append(value)
     n, k = len(x), len(groups)
     if k < 2 or n == k or x.var() == 0:
         return 1.0
-    sizes = np.array([len(g) for g in groups.values()])
-    means = np.array([np.mean(g) for g in groups.values()])
+    sizes = np.array([len(group) for group in groups.values()])
+    means = np.array([np.mean(group) for group in groups.values()])
     between = (sizes * (means - x.mean()) ** 2).sum() / (k - 1)
-    within = sum(((np.array(g) - m) ** 2).sum() for g, m in zip(groups.values(), means)) / (n - k)
-    m0 = (n - (sizes**2).sum() / n) / (k - 1)
-    rho = max(0.0, (between - within) / (between + (m0 - 1) * within)) if between + (m0 - 1) * within > 0 else 0.0
-    return float(1 + ((sizes**2).sum() / n - 1) * rho)
+    within = sum(((np.array(group) - m) ** 2).sum() for group, m in zip(groups.values(), means)) / (n - k)
+    mean_size = (n - (sizes**2).sum() / n) / (k - 1)  # of unequal clusters
+    total = between + (mean_size - 1) * within
+    correlation = max(0.0, (between - within) / total) if total > 0 else 0.0
+    return float(1 + ((sizes**2).sum() / n - 1) * correlation)
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #467c7f0e
 def minimum_detectable_difference(
@@ -127,16 +134,14 @@ def minimum_detectable_difference(
     if n < 1:
         return math.inf
     z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
-    eff = n / deff
-    if paired is not None:
-        return float(
-            min(1.0, z * math.sqrt(paired / eff))
-        )  # McNemar: the variance of a difference is at most the discordant share
-    d = z * math.sqrt(2 * p * (1 - p) / eff)
-    for _ in range(50):
-        q = min(1.0, max(0.0, p + d if p < 0.5 else p - d))
-        d = z * math.sqrt((p * (1 - p) + q * (1 - q)) / eff)
-    return float(min(1.0, d))
+    effective = n / deff
+    if paired is not None:  # McNemar: the variance of a difference is at most the discordant share
+        return float(min(1.0, z * math.sqrt(paired / effective)))
+    difference = z * math.sqrt(2 * p * (1 - p) / effective)
+    for _ in range(50):  # the variance at the other share depends on the difference
+        q = min(1.0, max(0.0, p + difference if p < 0.5 else p - difference))
+        difference = z * math.sqrt((p * (1 - p) + q * (1 - q)) / effective)
+    return float(min(1.0, difference))
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #8dccb484
 def detectable_difference(
@@ -145,77 +150,92 @@ def detectable_difference(
     power: float = 0.8,
     alpha: float = 0.05,
 ) -> float | None:  # in the unit of the differences; None where nothing varies
-    """The smallest mean difference that a paired two-sided test would have found with this power, given how the differences scatter between clusters."""
+    """The smallest mean difference that a paired two-sided test would have found with this power."""
     sums, counts = _cluster_sums(differences, clusters)
     k = len(sums)
     if k < 2:
         return None
     mean = sums.sum() / counts.sum()
-    se = math.sqrt(k / (k - 1) * ((sums - mean * counts) ** 2).sum()) / counts.sum()  # of a ratio of sums over clusters
-    return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) * se) if se > 0 else None
+    # the standard error of a ratio of sums over clusters
+    error = math.sqrt(k / (k - 1) * ((sums - mean * counts) ** 2).sum()) / counts.sum()
+    return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) * error) if error > 0 else None
+
+# %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #3ade759d
+def _compared(before, after, clusters, binary, seed, resamples):
+    """One row of `compare`."""
+    difference = after - before
+    row = dict(
+        before=float(before.mean()),
+        after=float(after.mean()),
+        difference=bootstrap_mean(difference, clusters, seed, resamples=resamples),
+        p=permutation_test(before, after, clusters, seed, 10 * resamples)["p"],
+        effect=cohens_h(before.mean(), after.mean()) if binary else cohens_d(before, after),
+        effect_kind="h" if binary else "d",
+        detectable=detectable_difference(difference, clusters),
+        n=len(before),
+        n_clusters=len(set(clusters)),
+    )
+    if binary:
+        test = mcnemar(before > 0.5, after > 0.5)
+        row |= dict(gained=test["gained"], lost=test["lost"], p_mcnemar=test["p"])
+    return row
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #41dcf03b
 def compare(
-    before,
-    after,  # a number per item (0/1 for shares), same items in the same order
+    before,  # a number per item (0/1 for shares)
+    after,  # a number per item, the same items in the same order
     categories,  # a category per item
     clusters=None,  # a template per item
     seed: int = 0,
     resamples: int = 2000,
-) -> dict:  # {category: {before, after, difference (estimate), p, p_holm, effect, detectable, n, n_clusters}} and for shares gained, lost, p_mcnemar; and 'overall' (its p is not corrected)
-    """Paired comparison of two models, per category and overall."""
-    a, b, cats = np.asarray(before, float), np.asarray(after, float), np.array([str(c) for c in categories])
-    _same_length(a, b)
-    _same_length(a, cats)
-    cl = np.arange(len(a)) if clusters is None else np.array([str(c) for c in clusters])
-    binary = set(np.unique(np.r_[a, b])) <= {0.0, 1.0}
+) -> dict:  # {category: row} and 'overall' (its p is not corrected)
+    """Paired comparison of two models, per category and overall.
 
-    def one(m):
-        x, y, c = a[m], b[m], list(cl[m])
-        d = bootstrap_mean(y - x, c, seed, resamples=resamples)
-        out = dict(
-            before=float(x.mean()),
-            after=float(y.mean()),
-            difference=d,
-            p=permutation_test(x, y, c, seed, 10 * resamples)["p"],
-            effect=cohens_h(x.mean(), y.mean()) if binary else cohens_d(x, y),
-            effect_kind="h" if binary else "d",
-            detectable=detectable_difference(y - x, c),
-            n=int(m.sum()),
-            n_clusters=len(set(c)),
-        )
-        if binary:
-            t = mcnemar(x > 0.5, y > 0.5)
-            out |= dict(gained=t["gained"], lost=t["lost"], p_mcnemar=t["p"])
-        return out
+    A row holds before, after, difference (an estimate), p, p_holm, effect, effect_kind, detectable, n, n_clusters,
+    and for shares gained, lost, p_mcnemar.
+    """
+    was, became = np.asarray(before, float), np.asarray(after, float)
+    names = np.array([str(c) for c in categories])
+    _same_length(was, became)
+    _same_length(was, names)
+    labels = np.arange(len(was)) if clusters is None else np.array([str(c) for c in clusters])
+    binary = set(np.unique(np.r_[was, became])) <= {0.0, 1.0}
 
-    if not len(a):
+    def row(at):
+        return _compared(was[at], became[at], list(labels[at]), binary, seed, resamples)
+
+    if not len(was):
         return {}
-    out = {c: one(cats == c) for c in sorted(set(cats))}
-    adj = holm({c: r["p"] for c, r in out.items()})
-    for c in out:
-        out[c]["p_holm"] = adj[c]
-    return dict(**out, overall=dict(**one(np.ones(len(a), bool)), p_holm=None))
+    rows = {name: row(names == name) for name in sorted(set(names))}
+    adjusted = holm({name: r["p"] for name, r in rows.items()})
+    for name in rows:
+        rows[name]["p_holm"] = adjusted[name]
+    return dict(**rows, overall=dict(**row(np.ones(len(was), bool)), p_holm=None))
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #f1af686c
 def paired_tests(
-    outcomes: dict,  # {measure: {'values': {model: a number per item}, 'categories': one per item, 'clusters': one per item or None}}; every model answered the same items in the same order
+    outcomes: dict,  # {measure: {'values': {model: a number per item}, 'categories': one per item, 'clusters': or None}}
     base: str = "base",  # the model that the others are compared with
     seed: int = 0,
     resamples: int = 2000,
-) -> dict:  # {model: {measure: {'overall': row of `compare` with p_holm over all models and measures, 'categories': {category: row with p_holm over categories}}}}
-    """Paired comparisons of several models on several measures, corrected for their number."""
-    out = {}
-    for k, o in outcomes.items():
-        if base not in o["values"]:
-            raise DataError(f"no values of the base {base!r}", field=k, remedy=f"There are: {', '.join(o['values'])}")
-        for m, v in o["values"].items():
-            if m == base:
+) -> dict:  # {model: {measure: {'overall': row of `compare`, 'categories': {category: row}}}}
+    """Paired comparisons of several models on several measures, corrected for their number.
+
+    Every model answered the same items in the same order. `p_holm` is corrected over the categories of a measure,
+    and in 'overall' over all models and measures.
+    """
+    tables = {}
+    for measure, outcome in outcomes.items():
+        values = outcome["values"]
+        if base not in values:
+            raise DataError(f"no values of the base {base!r}", field=measure, remedy=f"There are: {', '.join(values)}")
+        for model in values:
+            if model == base:
                 continue
-            rows = compare(o["values"][base], v, o["categories"], o.get("clusters"), seed, resamples)
+            rows = compare(values[base], values[model], outcome["categories"], outcome.get("clusters"), seed, resamples)
             if rows:
-                out.setdefault(m, {})[k] = dict(overall=rows.pop("overall"), categories=rows)
-    adj = holm({(m, k): t["overall"]["p"] for m, ms in out.items() for k, t in ms.items()})
-    for (m, k), p in adj.items():
-        out[m][k]["overall"]["p_holm"] = p
-    return out
+                tables.setdefault(model, {})[measure] = dict(overall=rows.pop("overall"), categories=rows)
+    overall = {(model, measure): row["overall"] for model, rows in tables.items() for measure, row in rows.items()}
+    for key, p in holm({key: row["p"] for key, row in overall.items()}).items():
+        overall[key]["p_holm"] = p
+    return tables
