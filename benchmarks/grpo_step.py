@@ -37,7 +37,8 @@ from debias_nb.grpo.training import grpo_config
 from debias_nb.models.loading import load_policy, lora_config
 from debias_nb.models.prompts import as_messages
 from debias_nb.models.small_policy import PolicyConfig, train_base, train_tokenizer
-from debias_nb.reward.encoder import RewardConfig, head_kwargs, tiny_tokenizer
+from debias_nb.reward.encoder import head_kwargs, tiny_tokenizer
+from debias_nb.reward.settings import RewardConfig
 from debias_nb.reward.model import RewardModel
 from debias_nb.reward.training import train_reward
 from debias_nb.reward.trl_rewards import reward_functions

@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from .settings import GRPOSettings
 from ..models.small_policy import PolicyConfig
-from ..reward.encoder import RewardConfig, head_kwargs
+from ..reward.encoder import head_kwargs
+from ..reward.settings import RewardConfig
 
 # %% ../../nbs/grpo/60_scale.ipynb #b1ce1e05
 SHAPES = {

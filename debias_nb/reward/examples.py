@@ -11,7 +11,8 @@ import re
 from ..core.errors import ConfigError, DataError
 from ..core.seeds import rng
 from .edits import Edit, edited
-from .encoder import RewardConfig, normalise
+from .encoder import normalise
+from .settings import RewardConfig
 from .wordings import Example, made_up, phrase_pairs, swap_words, wordings
 from ..synthesis.instances import Instance
 from ..synthesis.small_grammar import BASIS

@@ -23,7 +23,8 @@ from ..core.files import read_json, write_json
 from ..core.progress import show_progress
 from ..core.seeds import rng, stable_hash
 from .calibration import calibrate, wording_examples
-from .encoder import RewardConfig, encode, load_encoder, normalise
+from .encoder import encode, load_encoder, normalise
+from .settings import RewardConfig
 from .examples import training_examples
 from .measures import evaluate_reward
 from .model import RewardModel

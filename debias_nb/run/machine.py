@@ -12,7 +12,7 @@ from pathlib import Path
 from ..core.errors import ConfigError
 from ..grpo.scale import SCALE
 from ..models.loading import check_model_folder
-from ..reward.encoder import RewardConfig
+from ..reward.settings import RewardConfig
 from .presets import RunConfig
 
 # %% ../../nbs/run/12_machine.ipynb #52b715fa

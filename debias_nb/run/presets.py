@@ -13,7 +13,7 @@ from ..grpo.scale import SCALE
 from ..grpo.settings import GRPOSettings
 from ..models.small_policy import PolicyConfig
 from ..regift.training import REGIFT_PRESETS, ReGiFTSettings
-from ..reward.encoder import RewardConfig
+from ..reward.settings import RewardConfig
 from ..synthesis.small_world import WorldConfig
 from ..synthesis.splits import SynthesisConfig
 

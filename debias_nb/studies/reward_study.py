@@ -20,7 +20,7 @@ from ..core.errors import ConfigError
 from ..core.run_folder import environment
 from ..core.seeds import stable_hash
 from ..reward.attacks import candidate_words, counterfactual_gap, hard_negatives, robustness
-from ..reward.encoder import RewardConfig
+from ..reward.settings import RewardConfig
 from ..reward.measures import evaluate_reward
 from ..reward.model import RewardModel
 from ..reward.reliability import correlation_matrices, head_moves, head_table, scored

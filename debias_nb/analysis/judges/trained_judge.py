@@ -24,7 +24,7 @@ from .rule_judge import LABELS, Verdict, kappa
 from ...core.errors import DataError, ModelError
 from ...core.files import read_json, write_json
 from ...core.seeds import rng, set_seed
-from ...reward.encoder import RewardConfig
+from ...reward.settings import RewardConfig
 from ...reward.examples import training_examples
 from ...reward.wordings import Example
 from ...synthesis.splits import SynthesisConfig, synthesise

@@ -214,7 +214,7 @@ def compare(
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #f1af686c
 def paired_tests(
-    outcomes: dict,  # {measure: {'values': {model: a number per item}, 'categories': one per item, 'clusters': or None}}
+    outcomes: dict,  # {measure: {'values': {model: numbers}, 'categories': one per item, 'clusters': or None}}
     base: str = "base",  # the model that the others are compared with
     seed: int = 0,
     resamples: int = 2000,
