@@ -10,7 +10,8 @@ from collections import Counter
 
 from .benchmarks.items import answers
 from ..models.sampling import sample
-from ..models.written_answers import is_right, parse_response
+from ..models.written_answers import parse_response
+from ..models.answer_rules import is_right
 from ..regift.tasks import Task
 from ..regift.teachers import student_prompt
 from ..synthesis.reading import reading_prompt

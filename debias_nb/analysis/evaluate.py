@@ -289,7 +289,7 @@ def evaluate_set(
             for i, x in zip(items, p)
         ]
     if kind == "squad":
-        from debias_nb.models.written_answers import squad_f1
+        from debias_nb.models.answer_rules import squad_f1
 
         said = write([MC_PROMPTS["en"]["open"].format(context=i["context"], question=i["question"]) for i in items])
         unknown = [any(p in t.lower() for p in UNKNOWN_PHRASES["en"]) for t in said]

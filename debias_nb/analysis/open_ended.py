@@ -22,7 +22,10 @@ from .benchmarks.subsets import template
 from .metrics.intervals import bootstrap_mean, bootstrap_score
 from ..core.errors import ConfigError, DataError
 from ..core.files import check_row, read_jsonl, write_json
-from ..models.written_answers import ABSTENTIONS, ABSTENTIONS_PAPER, normalise_answer, parse_response
+from ..models.written_answers import parse_response
+from ..models.answer_rules import normalise_answer
+from ..models.answer_rules import ABSTENTIONS_PAPER
+from ..models.answer_rules import ABSTENTIONS
 
 # %% ../../nbs/analysis/62_open_ended.ipynb #7645679a
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def atomic_path(
         if not _disk_is_full(e):
             raise
         raise DebiasError(
-            f"{path} could not be written: the disk is full. Free some space or choose another folder, then run the same again"
+            f"{path} could not be written: the disk is full. "
+            "Free some space or choose another folder, then run the same again"
         ) from None
     finally:
         _remove(temporary)
@@ -248,9 +249,9 @@ def decode_json(
     except ValueError:
         raise _fault("holds an integer of thousands of digits") from None
     start = start or 0
-    if isinstance(value, (dict, list)) and text.count("[", start, end) + text.count("{", start, end) > DEPTH:
-        if _too_deep(value):
-            raise _fault(f"is nested deeper than {DEPTH} levels")
+    nested = isinstance(value, (dict, list)) and text.count("[", start, end) + text.count("{", start, end) > DEPTH
+    if nested and _too_deep(value):
+        raise _fault(f"is nested deeper than {DEPTH} levels")
     if (odd or _HALF_WRITTEN.search(text, start, end)) and (found := _search(value)):
         raise _fault(*found)
     return value, end

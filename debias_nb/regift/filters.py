@@ -13,7 +13,8 @@ from pathlib import Path
 from ..core.errors import ConfigError
 from ..core.files import read_jsonl, write_json, write_jsonl
 from ..core.seeds import rng
-from ..models.written_answers import RULES, is_right
+from ..models.answer_rules import RULES
+from ..models.answer_rules import is_right
 from .tasks import agnostic_tasks, load_squad, social_content
 from .teachers import teach
 from .traces import Trace

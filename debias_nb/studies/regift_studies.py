@@ -26,7 +26,7 @@ from ..analysis.judges.rule_judge import RuleJudge, fairness_rate
 from ..analysis.metrics.intervals import estimate
 from ..core.errors import ConfigError, DataError
 from ..core.files import read_json, read_jsonl, write_json
-from ..core.processes import side_by_side
+from ..core.processes import run_commands
 from ..core.run_folder import git_commit
 from ..core.seeds import stable_hash, to_plain
 from ..grpo.settings import GRPOSettings
@@ -549,7 +549,7 @@ def run_studies_command(args) -> int:  # 0
             *(["--traces", args.traces] if args.traces is not None else []),
             *(["--keep-models"] if args.keep_models else []),
         ]
-        side_by_side(
+        run_commands(
             {
                 f"seed{s}": [
                     sys.executable,

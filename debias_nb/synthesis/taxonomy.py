@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pandas as pd
+from fastcore.basics import patch
 
 from ..core.errors import DataError
 
@@ -98,50 +99,37 @@ def article(
     noun: str,  # what follows the article
 ) -> str:  # 'a' or 'an'
     """The indefinite article by sound, as far as spelling tells it."""
-    w = noun.lower()
-    return "a" if w.startswith(("uyg", "uni", "use", "eu", "one-")) else "an" if w[:1] in "aeiou" else "a"
+    noun = noun.lower()
+    if noun.startswith(("uyg", "uni", "use", "eu", "one-")):
+        return "a"
+    return "an" if noun[:1] in "aeiou" else "a"
 
 # %% ../../nbs/synthesis/10_taxonomy.ipynb #7fd7172f
 _IRREGULAR = {"have": "has", "be": "is", "are": "is", "do": "does", "go": "goes"}
 _UNCHANGED = {"can", "cannot", "could", "may", "might", "must", "should", "will", "would"}
+_ADVERBS = {"never", "always", "often", "rarely", "seldom", "usually", "hardly", "only", "openly", "quickly"}
+
+
+def _verb_with_s(verb):
+    if verb in _IRREGULAR:
+        return _IRREGULAR[verb]
+    if verb.endswith("y") and verb[-2] not in "aeiou":
+        return verb[:-1] + "ies"
+    return verb + ("es" if verb.endswith(("s", "sh", "ch", "x", "z", "o")) else "s")
 
 
 def third_person(
-    vp: str,  # base form: 'keep their word', 'do not share'
+    phrase: str,  # base form: 'keep their word', 'do not share'
 ) -> str:  # 'keeps their word', 'does not share'
     """The verb phrase for *she* or *he* (with singular *their*)."""
-    first, _, rest = vp.partition(" ")
-    if first in ("never", "always", "often", "rarely", "seldom", "usually", "hardly", "only", "openly", "quickly"):
+    first, _, rest = phrase.partition(" ")
+    if first in _ADVERBS:
         return f"{first} {third_person(rest)}"
     if first in _UNCHANGED:
-        return vp
-    if first in _IRREGULAR:
-        v = _IRREGULAR[first]
-    elif first.endswith("y") and first[-2] not in "aeiou":
-        v = first[:-1] + "ies"
-    elif first.endswith(("s", "sh", "ch", "x", "z", "o")):
-        v = first + "es"
-    else:
-        v = first + "s"
-    return f"{v} {rest}".strip()
+        return phrase
+    return f"{_verb_with_s(first)} {rest}".strip()
 
-# %% ../../nbs/synthesis/10_taxonomy.ipynb #93940bba
-def _surname(s, i, j):
-    """Is `s[i:j]` one capitalised word in mid-sentence, such as Man or Farmer in a name?"""
-    before = s[:i].rstrip(" \"'(*#-\u201c\u2018")
-    return (
-        s[i].isupper()
-        and s[i + 1 : j].islower()
-        and " " not in s[i:j]
-        and bool(before)
-        and before[-1] not in ".!?:;\u3002\uff01\uff1f\uff1a"
-    )
-
-# %% ../../nbs/synthesis/10_taxonomy.ipynb #0b77e4f6
-def _latin(c):
-    return c.isalnum() and not "\u2e80" <= c <= "\u9fff"
-
-
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #7ad7bac7
 class Taxonomy:
     """Categories, dimensions and sources; look groups up, find them in text, cut and merge."""
 
@@ -158,170 +146,233 @@ class Taxonomy:
     def _by_id(self):
         return {g.id: g for g in self.groups}
 
-    def group(self, id: str) -> Group:
-        """The group with this id, such as 'region/henan'."""
-        if id not in self._by_id:
-            raise DataError(
-                f"no group {id!r}",
-                remedy=f"Groups of the same category: {', '.join(g for g in self._by_id if g.split('/')[0] == id.split('/')[0]) or 'none'}",
-            )
-        return self._by_id[id]
-
-    def category(self, id: str) -> Category:
-        """The category with this id, such as 'region'."""
-        for c in self.categories:
-            if c.id == id:
-                return c
-        raise DataError(f"no category {id!r}", remedy=f"Categories: {', '.join(c.id for c in self.categories)}")
-
-    def related(self, a: Group, b: Group) -> bool:
-        """Is one the other, or does one contain the other?"""
-        up = lambda g: {g.id}.union(*(up(self._by_id[p]) for p in g.part_of if p in self._by_id))
-        return a.id in up(b) or b.id in up(a)
-
-    def counterparts(
-        self,
-        group: Group,
-        dimension: str = None,  # only groups not stereotyped on it; None: any dimension
-    ) -> list:  # of `Group`, in the order of the file
-        """The groups that `group` may be compared with: same category, unrelated, within its `contrast`."""
-        ok = lambda g: (not group.contrast or g.id in group.contrast) and (not g.contrast or group.id in g.contrast)
-        return [
-            g
-            for g in self.category(group.category).groups
-            if ok(g) and not self.related(g, group) and dimension not in g.dimensions
-        ]
-
     @cached_property
     def _tries(self):
-        cased, folded = {}, {}
-        for g in self.groups:
-            for f in g.forms:
-                low = f == f.lower()
-                for v in {f} if low else {f, f.upper(), f[0].upper() + f[1:]}:
-                    node = folded if low else cased
-                    for ch in v:
-                        node = node.setdefault(ch, {})
-                    node[None] = g
-        return cased, folded
-
-    def find(
-        self,
-        text: str,  # English or Chinese
-    ) -> list:  # of (`Group`, start, end), left to right, without overlaps
-        """The groups that `text` mentions by a name or alias."""
-        norm = "".join(" " if c.isspace() else "'" if c == "\u2019" else c for c in text)
-        low = "".join(c.lower() if len(c.lower()) == 1 else c for c in norm)
-        out, i, n = [], 0, len(text)
-        while i < n:
-            best = None
-            if not (i and _latin(norm[i]) and _latin(norm[i - 1])):
-                for trie, s in zip(self._tries, (norm, low)):
-                    node, j = trie, i
-                    while j < n and s[j] in node:
-                        node = node[s[j]]
-                        j += 1
-                        if (
-                            None in node
-                            and not (j < n and _latin(s[j]) and _latin(s[j - 1]))
-                            and (best is None or j > best[2])
-                            and not (s is low and _surname(norm, i, j))
-                        ):
-                            best = (node[None], i, j)
-            if best:
-                out.append(best)
-                i = best[2]
-            else:
-                i += 1
-        return out
-
-    def subset(
-        self,
-        categories=None,  # ids to keep; None: all
-        groups=None,  # group ids to keep; None: all
-    ) -> "Taxonomy":
-        """A smaller taxonomy with the same dimensions and sources; a misspelt id is an error."""
-        for c in categories or ():
-            self.category(c)
-        for g in groups or ():
-            self.group(g)
-        keep = lambda g: groups is None or g.id in set(groups)
-        cats = [
-            replace(c, groups=tuple(g for g in c.groups if keep(g)))
-            for c in self.categories
-            if categories is None or c.id in set(categories)
-        ]
-        return Taxonomy([c for c in cats if c.groups], self.dimensions, self.sources)
-
-    def merge(
-        self,
-        other: "Taxonomy",  # its categories are added, groups of a known category join it
-    ) -> "Taxonomy":
-        """Both together; the same group in both is an error, a differing dimension or source too."""
-        for what, mine, theirs in (
-            ("dimension", self.dimensions, other.dimensions),
-            ("source", self.sources, other.sources),
-        ):
-            for k in mine.keys() & theirs.keys():
-                if mine[k] != theirs[k]:
-                    raise DataError(f"{what} {k!r} is defined twice, differently", remedy="Give one of them another id")
-        dup = self._by_id.keys() & other._by_id.keys()
-        if dup:
-            raise DataError(
-                f"groups in both taxonomies: {', '.join(sorted(dup))}", remedy="Use subset() on one of them first"
-            )
-        cats = {c.id: c for c in self.categories}
-        for c in other.categories:
-            cats[c.id] = replace(cats[c.id], groups=cats[c.id].groups + c.groups) if c.id in cats else c
-        return Taxonomy(cats.values(), {**self.dimensions, **other.dimensions}, {**self.sources, **other.sources})
-
-    def support(self, s: Stereotype) -> str:
-        """How the claim is supported: 'group', 'mention' or 'category'."""
-        return self.sources[s.source].support
-
-    def claims(self) -> pd.DataFrame:
-        """Every claim with its level: one row each."""
-        return pd.DataFrame(
-            [
-                dict(group=g.id, dimension=s.dimension, level=self.support(s), source=s.source, place=s.place)
-                for g in self.groups
-                for s in g.stereotypes
-            ],
-            columns=["group", "dimension", "level", "source", "place"],
-        )
-
-    def summary(self) -> pd.DataFrame:
-        """One row per category: counts of groups, references, aliases and claims by kind of support."""
-        rows = []
-        for c in self.categories:
-            st = [s for g in c.groups for s in g.stereotypes]
-            rows.append(
-                dict(
-                    category=c.id,
-                    name_zh=c.name_zh,
-                    groups=len(c.groups),
-                    reference=sum(g.reference for g in c.groups),
-                    aliases=sum(len(g.aliases) for g in c.groups),
-                    claims=len(st),
-                    **{f"by_{k}": sum(self.support(s) == k for s in st) for k in ("group", "mention", "category")},
-                )
-            )
-        return pd.DataFrame(rows).set_index("category")
-
-    def matrix(self, categories=None) -> pd.DataFrame:
-        """Groups by dimensions: 3 where a source supports the claim for the group, 2 mention, 1 category, 0 none."""
-        level, t = {"group": 3, "mention": 2, "category": 1}, self.subset(categories)
-        d = {g.id: {s.dimension: level[self.support(s)] for s in g.stereotypes} for g in t.groups}
-        return (
-            pd.DataFrame.from_dict(d, orient="index", columns=list(self.dimensions)).fillna(0).astype(int)
-            if any(d.values())
-            else pd.DataFrame(0, index=list(d), columns=list(self.dimensions))
-        )
+        return _phrase_tries(self.groups)
 
     def __repr__(self):
-        return (
-            f"Taxonomy({len(self.categories)} categories, {len(self.groups)} groups, {len(self.dimensions)} dimensions)"
-        )
+        counts = f"{len(self.categories)} categories, {len(self.groups)} groups, {len(self.dimensions)} dimensions"
+        return f"Taxonomy({counts})"
 
     def _repr_html_(self):
         return f"<p>{html.escape(repr(self))}</p>" + self.summary().to_html()
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #1c04815e
+@patch
+def group(self: Taxonomy, id: str) -> Group:
+    """The group with this id, such as 'region/henan'."""
+    if id not in self._by_id:
+        known = [other for other in self._by_id if other.split("/")[0] == str(id).split("/")[0]]
+        raise DataError(f"no group {id!r}", remedy=f"Groups of the same category: {', '.join(known) or 'none'}")
+    return self._by_id[id]
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #9417ebff
+@patch
+def category(self: Taxonomy, id: str) -> Category:
+    """The category with this id, such as 'region'."""
+    for c in self.categories:
+        if c.id == id:
+            return c
+    raise DataError(f"no category {id!r}", remedy=f"Categories: {', '.join(c.id for c in self.categories)}")
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #b9321df7
+@patch
+def containers(self: Taxonomy, group: Group) -> list:  # of group ids, the group's own first
+    """The group and everything that contains it, however far up."""
+    out = [group.id]
+    for id in out:
+        out += [p for p in (self._by_id[id].part_of if id in self._by_id else ()) if p not in out]
+    return out
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #bf2a3a87
+@patch
+def related(self: Taxonomy, a: Group, b: Group) -> bool:
+    """Is one the other, or does one contain the other?"""
+    return a.id in self.containers(b) or b.id in self.containers(a)
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #171f45b5
+@patch
+def counterparts(
+    self: Taxonomy,
+    group: Group,
+    dimension: str = None,  # only groups not stereotyped on it; None: any dimension
+) -> list:  # of `Group`, in the order of the file
+    """The groups that `group` may be compared with: same category, unrelated, within its `contrast`."""
+
+    def allowed(other):
+        mine, theirs = group.contrast, other.contrast
+        return (not mine or other.id in mine) and (not theirs or group.id in theirs)
+
+    return [
+        other
+        for other in self.category(group.category).groups
+        if allowed(other) and not self.related(other, group) and dimension not in other.dimensions
+    ]
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #93940bba
+_BEFORE_A_NAME = " \"'(*#-\u201c\u2018"
+_SENTENCE_ENDS = ".!?:;\u3002\uff01\uff1f\uff1a"
+
+
+def _surname(text, start, end):
+    """Is `text[start:end]` one capitalised word in mid-sentence, such as Man or Farmer in a name?"""
+    before = text[:start].rstrip(_BEFORE_A_NAME)
+    one_word = text[start].isupper() and text[start + 1 : end].islower() and " " not in text[start:end]
+    return one_word and bool(before) and before[-1] not in _SENTENCE_ENDS
+
+
+def _latin(character):
+    return character.isalnum() and not "\u2e80" <= character <= "\u9fff"
+
+
+def _inside_word(text, i):
+    """Do the characters before and at `i` belong to one word?"""
+    return 0 < i < len(text) and _latin(text[i]) and _latin(text[i - 1])
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #1ccd33d7
+def _phrase_tries(groups):
+    """Two trees of characters, phrases as written and in lower case; the key None ends a phrase and holds its group."""
+    cased, folded = {}, {}
+    for group in groups:
+        for form in group.forms:
+            lower = form == form.lower()
+            for variant in {form} if lower else {form, form.upper(), form[0].upper() + form[1:]}:
+                node = folded if lower else cased
+                for character in variant:
+                    node = node.setdefault(character, {})
+                node[None] = group
+    return cased, folded
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #211292b8
+def _longest(trie, text, start, plain=None):
+    """The longest phrase of `trie` at `start` that ends with a word and is no surname in `plain`: (group, start, end)."""
+    node, end, best = trie, start, None
+    while end < len(text) and text[end] in node:
+        node = node[text[end]]
+        end += 1
+        if None in node and not _inside_word(text, end) and not (plain and _surname(plain, start, end)):
+            best = (node[None], start, end)
+    return best
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #0b77e4f6
+@patch
+def find(
+    self: Taxonomy,
+    text: str,  # English or Chinese
+) -> list:  # of (`Group`, start, end), left to right, without overlaps
+    """The groups that `text` mentions by a name or alias."""
+    cased, folded = self._tries
+    plain = "".join(" " if c.isspace() else "'" if c == "\u2019" else c for c in text)
+    lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in plain)
+    found, i = [], 0
+    while i < len(text):
+        best = None
+        if not _inside_word(plain, i):
+            best = _longest(cased, plain, i)
+            other = _longest(folded, lower, i, plain)
+            if other and (best is None or other[2] > best[2]):
+                best = other
+        if best:
+            found.append(best)
+        i = best[2] if best else i + 1
+    return found
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #354eb3f8
+@patch
+def subset(
+    self: Taxonomy,
+    categories=None,  # ids to keep; None: all
+    groups=None,  # group ids to keep; None: all
+) -> Taxonomy:
+    """A smaller taxonomy with the same dimensions and sources; a misspelt id is an error."""
+    for id in categories or ():
+        self.category(id)
+    for id in groups or ():
+        self.group(id)
+    kept_categories = None if categories is None else set(categories)
+    kept_groups = None if groups is None else set(groups)
+    cut = [
+        replace(c, groups=tuple(g for g in c.groups if kept_groups is None or g.id in kept_groups))
+        for c in self.categories
+        if kept_categories is None or c.id in kept_categories
+    ]
+    return Taxonomy([c for c in cut if c.groups], self.dimensions, self.sources)
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #af69a335
+def _refuse_differences(what, mine, theirs):
+    for id in mine.keys() & theirs.keys():
+        if mine[id] != theirs[id]:
+            raise DataError(f"{what} {id!r} is defined twice, differently", remedy="Give one of them another id")
+
+
+@patch
+def merge(
+    self: Taxonomy,
+    other: Taxonomy,  # its categories are added, groups of a known category join it
+) -> Taxonomy:
+    """Both together; the same group in both is an error, a differing dimension or source too."""
+    _refuse_differences("dimension", self.dimensions, other.dimensions)
+    _refuse_differences("source", self.sources, other.sources)
+    both = self._by_id.keys() & other._by_id.keys()
+    if both:
+        listed = ", ".join(sorted(both))
+        raise DataError(f"groups in both taxonomies: {listed}", remedy="Use subset() on one of them first")
+    categories = {c.id: c for c in self.categories}
+    for c in other.categories:
+        known = categories.get(c.id)
+        categories[c.id] = replace(known, groups=known.groups + c.groups) if known else c
+    sources = {**self.sources, **other.sources}
+    return Taxonomy(categories.values(), {**self.dimensions, **other.dimensions}, sources)
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #b623eded
+_LEVELS = {"group": 3, "mention": 2, "category": 1}
+
+
+@patch
+def support(self: Taxonomy, claim: Stereotype) -> str:
+    """How the claim is supported: 'group', 'mention' or 'category'."""
+    return self.sources[claim.source].support
+
+
+@patch
+def claims(self: Taxonomy) -> pd.DataFrame:
+    """Every claim with its level: one row each."""
+    return pd.DataFrame(
+        [
+            dict(group=g.id, dimension=s.dimension, level=self.support(s), source=s.source, place=s.place)
+            for g in self.groups
+            for s in g.stereotypes
+        ],
+        columns=["group", "dimension", "level", "source", "place"],
+    )
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #f973bea9
+@patch
+def summary(self: Taxonomy) -> pd.DataFrame:
+    """One row per category: counts of groups, references, aliases and claims by kind of support."""
+    rows = []
+    for c in self.categories:
+        claims = [s for g in c.groups for s in g.stereotypes]
+        rows.append(
+            dict(
+                category=c.id,
+                name_zh=c.name_zh,
+                groups=len(c.groups),
+                reference=sum(g.reference for g in c.groups),
+                aliases=sum(len(g.aliases) for g in c.groups),
+                claims=len(claims),
+                **{f"by_{level}": sum(self.support(s) == level for s in claims) for level in _LEVELS},
+            )
+        )
+    return pd.DataFrame(rows).set_index("category")
+
+# %% ../../nbs/synthesis/10_taxonomy.ipynb #75857522
+@patch
+def matrix(self: Taxonomy, categories=None) -> pd.DataFrame:
+    """Groups by dimensions: 3 where a source supports the claim for the group, 2 mention, 1 category, 0 none."""
+    groups = self.subset(categories).groups
+    table = pd.DataFrame(0, index=[g.id for g in groups], columns=list(self.dimensions))
+    for group in groups:
+        for claim in group.stereotypes:
+            table.loc[group.id, claim.dimension] = _LEVELS[self.support(claim)]
+    return table
