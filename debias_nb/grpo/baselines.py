@@ -22,7 +22,8 @@ from ..core.errors import ConfigError
 from ..core.files import read_json, write_json
 from ..core.progress import show_progress
 from ..core.seeds import rng, set_seed
-from .settings import GRPOSettings, checked
+from .settings import GRPOSettings
+from .guarded_rewards import checked
 from .training import train_grpo
 from ..models.loading import load_policy, lora_config
 from ..models.prompts import as_messages, render_prompt

@@ -21,7 +21,8 @@ from ..core.errors import ConfigError, RewardError
 from ..core.files import read_json, write_json
 from .aggregation import DualAscent, aggregate, diagnose
 from .group_sampling import merged, sample_in_groups
-from .settings import GRPOSettings, completion_text
+from .settings import GRPOSettings
+from .guarded_rewards import completion_text
 
 # %% ../../nbs/grpo/30_trainer.ipynb #2fe58bb1
 class EpochSampler(RepeatSampler):

@@ -24,7 +24,8 @@ from ..core.progress import show_progress
 from ..core.seeds import set_seed
 from .aggregation import AGGREGATIONS
 from .callbacks import JudgeCallback, KLCallback
-from .settings import GRPOSettings, checked
+from .settings import GRPOSettings
+from .guarded_rewards import checked
 from .trainer import MultiRewardTrainer, last_checkpoint
 from ..models.loading import check_model_folder, load_policy, lora_config
 from ..models.prompts import as_messages
