@@ -25,7 +25,7 @@ from debias_nb.analysis.judges.rule_judge import RuleJudge
 from debias_nb.analysis.policy_measures import READING, evaluate_policy
 from debias_nb.core.errors import ConfigError, DebiasError
 from debias_nb.core.files import read_json, write_json, write_jsonl
-from debias_nb.core.processes import side_by_side
+from debias_nb.core.processes import run_commands
 from debias_nb.core.run_folder import RunFolder, environment
 from debias_nb.core.seeds import stable_hash, to_plain
 from debias_nb.grpo.baselines import BASELINES, equal_budget, load_baseline, train_baseline
@@ -280,7 +280,7 @@ def run_all(a, variants):
             print(f"{n} of {total} results; logs in {out}", flush=True)
         return n
 
-    side_by_side(
+    run_commands(
         {f"seed-{s}": [sys.executable, __file__, *sys.argv[1:], "--one", s, "--parent", os.getpid()] for s in a.seeds},
         out,
         a.jobs,

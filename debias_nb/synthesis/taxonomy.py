@@ -245,7 +245,7 @@ def _phrase_tries(groups):
 
 # %% ../../nbs/synthesis/10_taxonomy.ipynb #211292b8
 def _longest(trie, text, start, plain=None):
-    """The longest phrase of `trie` at `start` that ends with a word and is no surname in `plain`: (group, start, end)."""
+    """The longest phrase of `trie` at `start` that ends a word and is no surname in `plain`: (group, start, end)."""
     node, end, best = trie, start, None
     while end < len(text) and text[end] in node:
         node = node[text[end]]
