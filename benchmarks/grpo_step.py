@@ -31,7 +31,8 @@ from debias_nb.core.devices import get_device, get_dtype
 from debias_nb.core.run_folder import environment
 from debias_nb.core.seeds import set_seed
 from debias_nb.grpo.scale import SHAPES
-from debias_nb.grpo.settings import GRPOSettings, checked
+from debias_nb.grpo.settings import GRPOSettings
+from debias_nb.grpo.guarded_rewards import checked
 from debias_nb.grpo.trainer import MultiRewardTrainer
 from debias_nb.grpo.training import grpo_config
 from debias_nb.models.loading import load_policy, lora_config
