@@ -69,7 +69,7 @@ score = pipeline("text-classification", "THIS FOLDER", top_k=None)
 score({{"text": prompt, "text_pair": response}}, truncation=True)
 ```
 
-Prompt and response are two segments. Where the encoder is a pretrained one, bring texts to NFKC with single spaces first.
+Prompt and response are two segments. Bring texts to NFKC with single spaces first (the tiny tokenizer does it).
 
 Trained on a small grammar of English: it is a training signal and a proof of the path, not a detector of bias in
 free text.
