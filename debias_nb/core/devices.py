@@ -8,16 +8,31 @@ __all__ = ['get_device', 'get_dtype']
 # %% ../../nbs/core/30_devices.ipynb #d945834b
 import torch
 
+from .errors import ConfigError
+
 # %% ../../nbs/core/30_devices.ipynb #2eba1e84
 def get_device(
     name: str = "auto",  # 'auto', 'cpu', 'cuda', 'cuda:1', 'mps'
 ) -> torch.device:
     """The device to run on: a GPU where there is one."""
     if name != "auto":
-        return torch.device(name)
+        return _require_device(name)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _require_device(name):
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    here += ["mps"] * torch.backends.mps.is_available()
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        raise ConfigError(f"device {name!r} is none. Choose 'auto' or one of: {', '.join(here)}") from None
+    known = device.type if device.type != "cuda" else f"cuda:{device.index or 0}"
+    if known not in here:
+        raise ConfigError(f"device {name!r} is not on this machine. Choose 'auto' or one of: {', '.join(here)}")
+    return device
 
 # %% ../../nbs/core/30_devices.ipynb #9f729c78
 def get_dtype(

@@ -17,7 +17,6 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
-import torch
 from filelock import FileLock, Timeout
 
 from .errors import ConfigError
@@ -81,6 +80,8 @@ def environment(
     seed: int | None = None,  # recorded beside the rest
 ) -> dict:  # versions, hardware, commit, seed
     """What a reader needs to repeat a run."""
+    import torch  # slow to import
+
     return dict(
         python=platform.python_version(),
         platform=platform.platform(),

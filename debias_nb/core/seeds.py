@@ -13,7 +13,6 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 # %% ../../nbs/core/20_seeds.ipynb #807ef805
 def to_plain(obj):
@@ -47,6 +46,8 @@ def set_seed(
     seed: int,  # fixes Python, NumPy and torch
 ) -> None:
     """Seed every global generator."""
+    import torch  # slow to import, and most of this notebook does without
+
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

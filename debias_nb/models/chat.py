@@ -17,8 +17,10 @@ from pathlib import Path
 import pandas as pd
 
 from ..core.errors import ConfigError, DataError, DebiasError
+from ..core.files import parse_json
 from ..core.progress import progress
 from ..core.seeds import stable_hash
+from ..core.text import whole_text
 
 # %% ../../nbs/models/60_chat.ipynb #7dc043db
 @dataclass(frozen=True)
@@ -29,14 +31,18 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int | None = None  # honoured by some endpoints only
-    extra: dict = field(
-        default_factory=dict
-    )  # further fields of the request's body; None takes a field out: {'max_tokens': None, 'max_completion_tokens': 512}
+    extra: dict = field(default_factory=dict)  # further fields of the request's body
+    thinking_tokens: int | None = None  # of the thoughts, where the server limits them apart (vLLM's name for it)
 
     def body(self) -> dict:
         """As fields of a request."""
         own = dict(max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=self.seed)
-        return {k: v for k, v in {**own, **self.extra}.items() if v is not None}
+        own["thinking_token_budget"] = self.thinking_tokens
+        return {name: value for name, value in {**own, **self.extra}.items() if value is not None}
+
+    def most_tokens(self) -> int:
+        """What an answer may cost at most."""
+        return self.max_tokens + (self.thinking_tokens or 0)
 
 # %% ../../nbs/models/60_chat.ipynb #b4dd4a15
 @dataclass(frozen=True)
@@ -57,12 +63,7 @@ class Request:
 
 # %% ../../nbs/models/60_chat.ipynb #f6787fcd
 STATUSES = ("ok", "cut", "filtered", "rejected", "failed", "not asked")
-SETTLED = (
-    "ok",
-    "cut",
-    "filtered",
-    "rejected",
-)  # asking again would bring the same; the others are asked again by the next call
+SETTLED = ("ok", "cut", "filtered")  # the others are asked again by the next call
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Reply:
     """What came back for one request."""
 
     key: str  # of the request
-    status: str  # 'ok'; 'cut' at max_tokens; 'filtered' by the endpoint; 'rejected' as a bad request; 'failed' after all attempts; 'not asked' (budget)
+    status: str  # one of `STATUSES`
     text: str = ""
     reasoning: str = ""  # what a reasoning model sent apart from its answer
     prompt_tokens: int = 0
@@ -79,6 +80,22 @@ class Reply:
     seconds: float = 0.0  # from the first attempt to the reply
     error: str = ""
     recorded: bool = False  # came out of a journal, at no cost
+
+# %% ../../nbs/models/60_chat.ipynb #1e3775a8
+def _journal_entry(row, file, line):
+    """One line of a journal as a reply."""
+    try:
+        reply = Reply(**{**row["reply"], "key": row["key"], "recorded": True})
+        if not isinstance(reply.text, str) or not isinstance(reply.reasoning, str):
+            raise TypeError("its text is no text")
+    except (KeyError, TypeError) as e:
+        raise DataError(
+            f"is no journal entry ({type(e).__name__}: {e})",
+            file=file,
+            line=line,
+            remedy="Remove the line, or start a new journal",
+        ) from None
+    return reply
 
 # %% ../../nbs/models/60_chat.ipynb #f00c7879
 class Journal:
@@ -97,19 +114,12 @@ class Journal:
     def _read(self):
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
-        for i, line in enumerate(data[:whole].splitlines(), 1):
+        for i, line in enumerate(data[:whole].decode("utf-8", "replace").split("\n"), 1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-                self.replies[row["key"]] = Reply(**{**row["reply"], "key": row["key"], "recorded": True})
-            except (ValueError, KeyError, TypeError) as e:
-                raise DataError(
-                    f"is no journal entry ({type(e).__name__}: {e})",
-                    file=self.path,
-                    line=i,
-                    remedy="Remove the line, or start a new journal",
-                ) from None
+            reply = _journal_entry(parse_json(line, self.path, i), self.path, i)
+            if reply.status in SETTLED:
+                self.replies[reply.key] = reply
         if whole < len(data):
             os.truncate(self.path, whole)
 
@@ -121,13 +131,13 @@ class Journal:
         return self.replies.get(key)
 
     def add(self, request: Request, reply: Reply) -> None:
-        """Record one reply; on disk when this returns."""
-        kept = {k: v for k, v in asdict(reply).items() if k not in ("key", "recorded")}
+        """Record one answer; on disk when this returns."""
+        kept = {name: value for name, value in asdict(reply).items() if name not in ("key", "recorded")}
         line = json.dumps(dict(key=request.key, request=asdict(request), reply=kept), ensure_ascii=False) + "\n"
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "ab") as f:
-                f.write(line.encode())
+                f.write(line.encode("utf-8", "replace"))
                 f.flush()
                 os.fsync(f.fileno())
             self.replies[request.key] = replace(reply, recorded=True)
@@ -137,9 +147,9 @@ def estimate_tokens(
     messages,
 ) -> int:  # on the high side: three ASCII characters a token, one and a half tokens for any other character
     """About how many tokens these messages have, in any tokenizer."""
-    text = "".join(str(m["content"]) for m in messages)
-    ascii_ = sum(c < "\x80" for c in text)
-    return 8 * len(messages) + ascii_ // 3 + 3 * (len(text) - ascii_) // 2
+    text = "".join(str(message["content"]) for message in messages)
+    ascii_characters = sum(character < "\x80" for character in text)
+    return 8 * len(messages) + ascii_characters // 3 + 3 * (len(text) - ascii_characters) // 2
 
 # %% ../../nbs/models/60_chat.ipynb #77c3946e
 class Budget:
@@ -150,22 +160,17 @@ class Budget:
         requests: int | None = None,  # HTTP requests, retries included; None: no limit
         tokens: int | None = None,  # prompt and completion tokens together
     ):
-        (
-            self.requests,
-            self.tokens,
-            self.sent,
-            self.prompt_tokens,
-            self.completion_tokens,
-            self._reserved,
-            self._lock,
-        ) = requests, tokens, 0, 0, 0, 0, threading.Lock()
+        self.requests, self.tokens = requests, tokens
+        self.sent = self.prompt_tokens = self.completion_tokens = self._reserved = 0
+        self._lock = threading.Lock()
 
     @property
     def spent(self) -> int:
         return self.prompt_tokens + self.completion_tokens
 
     def __repr__(self):
-        return f"Budget({self.sent} of {self.requests or 'any number of'} requests, {self.spent} of {self.tokens or 'any number of'} tokens spent)"
+        requests, tokens = self.requests or "any number of", self.tokens or "any number of"
+        return f"Budget({self.sent} of {requests} requests, {self.spent} of {tokens} tokens spent)"
 
     def take(
         self,
@@ -211,11 +216,12 @@ class Chat:
     def requests(self, prompts: list) -> list[Request]:
         """Prompts as requests; the second of two equal ones has `repeat=1`."""
         seen, out = Counter(), []
-        for p in prompts:
-            m = ({"role": "user", "content": p},) if isinstance(p, str) else tuple(p)
-            k = json.dumps(m, sort_keys=True)
-            out.append(Request(self.model, m, self.sampling, seen[k]))
-            seen[k] += 1
+        for prompt in prompts:
+            messages = ({"role": "user", "content": prompt},) if isinstance(prompt, str) else tuple(prompt)
+            messages = tuple(_whole_message(message) for message in messages)
+            name = json.dumps(messages, sort_keys=True)
+            out.append(Request(self.model, messages, self.sampling, seen[name]))
+            seen[name] += 1
         return out
 
     def ask(
@@ -225,9 +231,14 @@ class Chat:
     ) -> list[Reply]:  # one each, in order
         """Answers to all prompts; those in the journal cost nothing."""
         requests = self.requests(prompts)
-        keys = [r.key for r in requests]
-        out = {k: self.journal.get(k) for k in keys if self.journal is not None and self.journal.get(k)}
-        counts = Counter(r.status for r in out.values())
+        keys = [request.key for request in requests]
+        recorded = {} if self.journal is None else {key: self.journal.get(key) for key in keys}
+        out = {key: reply for key, reply in recorded.items() if reply}
+        counts = Counter(reply.status for reply in out.values())
+
+        def gathered():
+            return [out.get(key) or Reply(key, "not asked", error="the budget is spent") for key in keys]
+
         with progress(total=len(keys), desc=desc, initial=len(out)) as bar:
 
             def done(request, reply):
@@ -235,21 +246,25 @@ class Chat:
                 counts[reply.status] += 1
                 if self.journal is not None and reply.status in SETTLED:
                     self.journal.add(request, reply)
+                shown = {status.replace(" ", "_"): n for status, n in counts.items()}
                 bar.update()
-                bar.set_postfix(
-                    **{k.replace(" ", "_"): n for k, n in counts.items()}, tokens=self.budget.spent, refresh=False
-                )
+                bar.set_postfix(**shown, tokens=self.budget.spent, refresh=False)
 
-            gather = lambda: [out.get(k) or Reply(k, "not asked", error="the budget is spent") for k in keys]
             try:
-                self._answer([r for r in requests if r.key not in out], done)
+                self._answer([request for request in requests if request.key not in out], done)
             except EndpointError as e:
-                e.replies = gather()
+                e.replies = gathered()
                 raise
-        return gather()
+        return gathered()
 
     def _answer(self, requests, done):
         raise NotImplementedError
+
+
+def _whole_message(message):
+    """A message that can be sent: no halves of characters in it."""
+    content = message.get("content")
+    return {**message, "content": whole_text(content)} if isinstance(content, str) else message
 
 # %% ../../nbs/models/60_chat.ipynb #5aecd083
 class Replay(Chat):
@@ -257,8 +272,9 @@ class Replay(Chat):
 
     def _answer(self, requests, done):
         if requests:
+            first = requests[0].messages[-1]["content"][:60]
             raise DataError(
-                f"{len(requests)} of the requests are not recorded (the first: {requests[0].messages[-1]['content'][:60]!r})",
+                f"{len(requests)} of the requests are not recorded (the first: {first!r})",
                 file=self.journal.path,
                 remedy="Record again with a ChatClient; model, sampling and prompts must be the same",
             )
@@ -268,17 +284,15 @@ def tally(
     replies: list[Reply],
 ) -> pd.DataFrame:  # one row for each status that occurs: replies, recorded, attempts, tokens
     """What came back, counted."""
-    rows = {s: [r for r in replies if r.status == s] for s in STATUSES}
-    return pd.DataFrame(
-        {
-            s: dict(
-                replies=len(rs),
-                recorded=sum(r.recorded for r in rs),
-                attempts=sum(r.attempts for r in rs),
-                prompt_tokens=sum(r.prompt_tokens for r in rs),
-                completion_tokens=sum(r.completion_tokens for r in rs),
+    rows = {}
+    for status in STATUSES:
+        those = [reply for reply in replies if reply.status == status]
+        if those:
+            rows[status] = dict(
+                replies=len(those),
+                recorded=sum(reply.recorded for reply in those),
+                attempts=sum(reply.attempts for reply in those),
+                prompt_tokens=sum(reply.prompt_tokens for reply in those),
+                completion_tokens=sum(reply.completion_tokens for reply in those),
             )
-            for s, rs in rows.items()
-            if rs
-        }
-    ).T
+    return pd.DataFrame(rows).T

@@ -13,7 +13,8 @@ import pandas as pd
 from ..core.seeds import rng
 from .encoder import normalise
 from .model import RewardModel
-from .wordings import Example, draw, join, sentences, wordings
+from .wordings import draw, join, sentences, wordings
+from .labels import Example
 from ..synthesis.instances import GRADES, HEADS, Instance
 from ..synthesis.small_grammar import slots
 from ..synthesis.taxonomy import Taxonomy

@@ -9,7 +9,8 @@ __all__ = ['EDITS', 'Edit', 'edited']
 import re
 
 from .encoder import normalise
-from .wordings import Example, draw, join, sentences
+from .wordings import draw, join, sentences
+from .labels import Example
 from ..synthesis.instances import GRADES
 
 # %% ../../nbs/reward/32_edits.ipynb #a009aa69

@@ -13,7 +13,11 @@ from ..core.seeds import rng
 from .edits import Edit, edited
 from .encoder import normalise
 from .settings import RewardConfig
-from .wordings import Example, made_up, phrase_pairs, swap_words, wordings
+from .wordings import wordings
+from .labels import Example
+from .names import swap_words
+from .names import made_up
+from .names import phrase_pairs
 from ..synthesis.instances import Instance
 from ..synthesis.small_grammar import BASIS
 from ..synthesis.taxonomy import Taxonomy

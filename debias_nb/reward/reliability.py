@@ -14,7 +14,8 @@ import pandas as pd
 from .calibration import wording_examples
 from .measures import auc, calibration_error, graded_scores
 from .model import RewardModel
-from .wordings import sentences, swap_words
+from .wordings import sentences
+from .names import swap_words
 from ..synthesis.instances import HEADS, Instance
 
 # %% ../../nbs/reward/72_reliability.ipynb #6570e3cf

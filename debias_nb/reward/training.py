@@ -28,7 +28,7 @@ from .settings import RewardConfig
 from .examples import training_examples
 from .measures import evaluate_reward
 from .model import RewardModel
-from .wordings import Example
+from .labels import Example
 from ..synthesis.dataset_files import load_dataset
 from ..synthesis.instances import HEADS
 from ..synthesis.taxonomy import Taxonomy

@@ -40,7 +40,8 @@ def synth(
     require_sensible(dict(n=n, n_eval=n_eval, seed=seed), "--")
     if profile == "small_world":
         return _small_world(n, seed, languages, out, changes)
-    from debias_nb.synthesis.bilingual_files import read_bilingual, write_dataset
+    from debias_nb.synthesis.bilingual_files import write_dataset
+    from debias_nb.synthesis.dataset_files import read_bilingual
     from debias_nb.synthesis.held_out import FullConfig
     from debias_nb.synthesis.splits import SPLITS
 
@@ -141,7 +142,8 @@ def check(
     changes: Changes = Changes(),
 ) -> int:  # exit code: 0, or 1 where a gate failed
     """Quality gates of a dataset; its card, to publish it."""
-    from debias_nb.synthesis.publish import load_any, save_all
+    from debias_nb.synthesis.publish import save_all
+    from debias_nb.synthesis.dataset_files import load_any
     from debias_nb.synthesis.quality import check_quality, drop_failing
 
     changes.refuse("check")

@@ -128,7 +128,7 @@ def run_calibration(
     """How far a score of the reward heads means what it says."""
     from debias_nb.reward.measures import graded_scores
     from debias_nb.reward.model import RewardModel
-    from debias_nb.synthesis.instances import read_instances
+    from debias_nb.synthesis.dataset_files import read_instances
 
     xs = read_instances(run / f"dataset/{split}.jsonl")
     model = RewardModel.from_pretrained(run / "reward")

@@ -21,7 +21,8 @@ from ..core.run_folder import RunFolder
 from ..core.seeds import stable_hash, to_plain
 from .generator import GrammarGenerator
 from .grammar import FullGrammar
-from .held_out import BilingualInstance, FullConfig
+from .held_out import FullConfig
+from .instances import BilingualInstance
 from .instances import FIELDS, Response
 from .splits import SPLITS
 

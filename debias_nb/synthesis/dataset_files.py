@@ -13,7 +13,8 @@ import pandas as pd
 
 from ..core.files import write_json, write_jsonl
 from ..core.seeds import stable_hash
-from .instances import Instance, read_instances
+from .instances import Instance
+from .dataset_files import read_instances
 from .splits import SPLITS, SynthesisConfig, leaks
 
 # %% ../../nbs/synthesis/26_dataset_files.ipynb #4aaf781a

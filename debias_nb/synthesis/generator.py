@@ -15,7 +15,8 @@ from ..core.seeds import rng
 from ..core.text import word_tokens
 from .disfluency import garble
 from .grammar import _ASKED, _DETAILS, ANSWERED, MENTIONS, FullGrammar, Words, load_full_grammar
-from .held_out import BilingualInstance, FullConfig, hold_out
+from .held_out import FullConfig, hold_out
+from .instances import BilingualInstance
 from .instances import GRADES, Response
 from .phrasing import _cap, _full_name, fill, named, realised
 from .splits import SPLITS

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'WARNING', 'LIMITS', 'to_rows', 'to_dataset_dict', 'save_parquet', 'dataset_card', 'save_all', 'push_to_hub',
-           'load_any', 'add_check_arguments', 'run_check']
+           'add_check_arguments', 'run_check']
 
 # %% ../../nbs/synthesis/90_publish.ipynb #763b05af
 import json
@@ -17,10 +17,11 @@ import numpy as np
 
 from ..core.errors import ConfigError, DataError
 from ..core.files import write_jsonl, write_text
-from ..core.progress import progress, show_progress
+from ..core.progress import show_progress
 from ..core.seeds import to_plain
 from ..core.text import word_tokens
 from .browse import diversity
+from .dataset_files import load_any
 from .gates import languages_of, texts_of, views
 from .instances import GRADES, HEADS, Instance
 from .quality import QualityReport, check_quality, data_hash, drop_failing
@@ -336,28 +337,6 @@ def push_to_hub(
                 f"The hub refused the upload: {' '.join(str(e).split())[:200]}. Check the token (hf auth login) and that you may write to {repo_id}"
             ) from None
     return f"https://huggingface.co/datasets/{repo_id}"
-
-# %% ../../nbs/synthesis/90_publish.ipynb #70e4b20e
-def load_any(folder: str | Path) -> dict:  # split -> instances, with their renderings where they have any
-    """A data set folder, in one language or two, read back and checked."""
-    from debias_nb.synthesis.dataset_files import load_dataset
-    from debias_nb.synthesis.splits import SPLITS
-
-    files = {s: f for s in SPLITS if (f := Path(folder) / f"{s}.jsonl").is_file()}
-
-    def first(f):
-        with f.open(encoding="utf-8", errors="replace") as lines:
-            return lines.readline()
-
-    if (
-        "train" not in files
-        or not files["train"].stat().st_size
-        or any('"renderings"' not in first(f) for f in files.values() if f.stat().st_size)
-    ):
-        return load_dataset(folder)
-    from debias_nb.synthesis.bilingual_files import read_bilingual
-
-    return {s: list(progress(read_bilingual(files[s]), f"reading {s}")) if s in files else [] for s in SPLITS}
 
 # %% ../../nbs/synthesis/90_publish.ipynb #442ae353
 def add_check_arguments(parser) -> None:

@@ -26,7 +26,7 @@ from ...core.files import read_json, write_json
 from ...core.seeds import rng, set_seed
 from ...reward.settings import RewardConfig
 from ...reward.examples import training_examples
-from ...reward.wordings import Example
+from ...reward.labels import Example
 from ...synthesis.splits import SynthesisConfig, synthesise
 
 # %% ../../../nbs/analysis/judges/30_trained_judge.ipynb #5970bd5e
