@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['AGGREGATIONS', 'SCALE_FREE', 'require_rewards', 'head_weights', 'centred', 'spread', 'head_scores', 'summed',
-           'decoupled', 'mean_centred', 'variance_normalised', 'constrained', 'DualAscent', 'conflict_masked',
+           'filled', 'decoupled', 'mean_centred', 'variance_normalised', 'constrained', 'DualAscent', 'conflict_masked',
            'correlation_normalised', 'options_of', 'aggregate', 'diagnose']
 
 # %% ../../nbs/grpo/10_aggregation.ipynb #499b5775
@@ -90,6 +90,12 @@ def summed(
         return out
     std = spread(total) if scale == "group" else spread(total.flatten(), 0)
     return out / (std.clamp(min=floor) + eps)
+
+# %% ../../nbs/grpo/10_aggregation.ipynb #768601bb
+def filled(rewards):  # (groups, completions, heads); the same shape
+    """Rewards in which a silent head stands at its group's mean; answers about which all are silent stay NaN."""
+    mean = torch.nanmean(rewards, 1, keepdim=True).nan_to_num(0.0).expand_as(rewards)
+    return torch.where(rewards.isnan() & _known(rewards)[..., None], mean, rewards)
 
 # %% ../../nbs/grpo/10_aggregation.ipynb #4c82148c
 def decoupled(
@@ -220,7 +226,9 @@ def diagnose(
     advantages=None,  # (groups, completions), for the effective weights
     floor: float = 0.0,
     names: list[str] | None = None,
-) -> dict:  # {'dead': {head: share}, 'correlation': {(head, head): r}, 'effective_weight': {head: share}, 'dead_groups': share of groups in which every head is dead}
+) -> (
+    dict
+):  # 'dead' and 'effective_weight' by head, 'correlation' by pair of heads, 'dead_groups': share with all heads dead
     """Dead groups per head, correlations of the heads' advantages within groups, and effective weights."""
     heads = rewards.shape[2]
     names = list(names or range(heads))

@@ -52,13 +52,13 @@ def swap_words(text: str, pairs: list[tuple[str, str]]) -> str:
 SYLLABLES = (
     "ba be bo da de do fa fe fi ga ge go ha hi ho ka ke ki la le lo ma me mi na ne no "
     "pa pe po ra re ri sa se so ta te to va ve wa wo ya yu za zo"
-).split()
+)
 FEATURES = (
     "left hand, small garden, red bicycle, old car, night shift, blue badge, loud voice, second name, large family, "
     "city pass, guest card, short lease, library card, summer house, garden permit, village stamp"
-).split(", ")
-JOBS = "worker seller driver teacher maker holder resident user member migrant child graduate".split()
-TRAITS = "young old local rural quiet tall northern part-time former".split()
+)
+JOBS = "worker, seller, driver, teacher, maker, holder, resident, user, member, migrant, child, graduate"
+TRAITS = "young, old, local, rural, quiet, tall, northern, part-time, former"
 LIVES = (  # of one person with (s), of several without
     "live(s) near the river",
     "came by train",
@@ -78,7 +78,9 @@ def made_up_word(
     syllables: int,
 ) -> str:
     """A word that does not exist."""
-    return "".join(random.choice(SYLLABLES) for _ in range(syllables)) + random.choice(["", "n", "r", "s", "l", "ng"])
+    return "".join(random.choice(SYLLABLES.split()) for _ in range(syllables)) + random.choice(
+        ["", "n", "r", "s", "l", "ng"]
+    )
 
 # %% ../../nbs/reward/28_names.ipynb #e94961f2
 def made_up(
@@ -87,7 +89,7 @@ def made_up(
     """A group of people that does not exist."""
     name = made_up_word(random, random.choice([1, 2, 2, 3])).capitalize()
     word = made_up_word(random, 2)
-    feature, job, trait = random.choice(FEATURES), random.choice(JOBS), random.choice(TRAITS)
+    feature, job, trait = (random.choice(words.split(", ")) for words in (FEATURES, JOBS, TRAITS))
     kind = f"{word} " if random.random() < 0.5 else ""
     life = random.choice(LIVES)
     jobs = "children" if job == "child" else f"{job}s"

@@ -8,7 +8,7 @@ __all__ = ['MENTIONED', 'SLOTS', 'fill_parts', 'wordings', 'runs', 'choices', 'g
 
 # %% ../../nbs/reward/30_wordings.ipynb #9cb07310
 import re
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 
 import yaml
@@ -27,7 +27,7 @@ def fill_parts(
     return template
 
 # %% ../../nbs/reward/30_wordings.ipynb #c14e0454
-@lru_cache
+@cache
 def wordings(
     part: str = "train",  # or 'calibration', 'test', 'independent'
 ) -> dict:  # kind: tuple of sentences with slots
@@ -76,7 +76,7 @@ def grammar_runs(n: int) -> frozenset:
     )
 
 # %% ../../nbs/reward/30_wordings.ipynb #e8855698
-@lru_cache
+@cache
 def reserved_runs() -> tuple[frozenset, frozenset]:  # runs of five in the grammar, of six in the wordings kept back
     """What the wordings learnt from must not contain."""
     kept_back = frozenset(
@@ -90,7 +90,7 @@ def reserved_runs() -> tuple[frozenset, frozenset]:  # runs of five in the gramm
     return grammar_runs(5), kept_back
 
 # %% ../../nbs/reward/30_wordings.ipynb #62043cc4
-@lru_cache(maxsize=None)
+@cache
 def is_free(text: str) -> bool:  # with slots still in it
     """Whether a wording shares no run of words with what is held out."""
     grammar, kept_back = reserved_runs()

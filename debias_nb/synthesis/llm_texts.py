@@ -15,7 +15,7 @@ import pydantic
 
 from ..core.errors import DataError
 from ..core.seeds import rng
-from .instances import GRADES, Instance, Response
+from .instances import GRADES, Instance, graded
 from .small_grammar import _shuffled
 from .taxonomy import Group, Taxonomy
 
@@ -201,7 +201,7 @@ def to_instance(
         prompt=prompt,
         neutral=t["neutral"],
         biased=t["biased"],
-        responses=tuple(Response(k, t[k], ids[k], *GRADES[k]) for k in GRADES),
+        responses=tuple(graded(k, t[k], ids[k]) for k in GRADES),
         templates=ids,
         swap=swap,
         split=split,

@@ -11,14 +11,27 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-import yaml
-
 from ..core.errors import DataError
 from ..core.seeds import rng
-from .instances import GRADES, Response
+from .instances import GRADES, graded
 from .taxonomy import Group, Taxonomy
+from .yaml_file import check_slots, fill_slots, only_fields, read_yaml, sections_of, take
 
 # %% ../../nbs/synthesis/22_small_grammar.ipynb #5fc89e01
+_ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
+
+
+def expand(
+    template: str,  # text with `{slots}` and `[one|of|these]`
+    slots: dict,  # what each slot stands for
+    r,  # a `random.Random`
+) -> str:
+    """Choose among the alternatives, innermost first, then fill the slots."""
+    while _ALTERNATIVES.search(template):
+        template = _ALTERNATIVES.sub(lambda match: r.choice(match[1].split("|")), template)
+    return fill_slots(template, slots)
+
+# %% ../../nbs/synthesis/22_small_grammar.ipynb #065615ec
 BASIS = dict(
     region="home town",
     ethnicity="ethnic group",
@@ -34,24 +47,11 @@ BASIS = dict(
     religion="religion",
     orientation="orientation",
 )
+MENTIONS = ("person", "people", "none")  # answers say 'the person from Henan', 'people from Henan' or 'they'
 
-
-def expand(
-    template: str,  # text with `{slots}` and `[one|of|these]`
-    slots: dict,  # what each slot stands for
-    r,  # a `random.Random`
-) -> str:
-    """Choose among the alternatives, innermost first, then fill the slots."""
-    while "[" in template:
-        template = re.sub(r"\[([^\[\]]*)\]", lambda m: r.choice(m[1].split("|")), template)
-    return re.sub(r"\{(\w+)\}", lambda m: slots[m[1]], template)
-
-# %% ../../nbs/synthesis/22_small_grammar.ipynb #065615ec
-MENTIONS = (
-    "person",
-    "people",
-    "none",
-)  # how answers speak of the group: 'the person from Henan', 'people from Henan', 'they'
+# %% ../../nbs/synthesis/22_small_grammar.ipynb #25d2655e
+def _capital(text):
+    return text[0].upper() + text[1:]
 
 
 def slots(
@@ -62,22 +62,22 @@ def slots(
     **extra,  # further slots, such as a scenario's actions
 ) -> dict:
     """The slots of one meaning."""
-    cap = lambda s: s[0].upper() + s[1:]
     one = mention == "person"
     named = g.definite if one else g.people
-    out = dict(
-        a=g.person,
-        the=g.definite,
-        people=g.people,
-        neg=neg,
-        pos=pos,
-        basis=BASIS.get(g.category, g.category),
-        s="they" if mention == "none" else named,
-        m="them" if mention == "none" else named,
-        **{"is": "is" if one else "are", "does": "does" if one else "do"},
+    out = {
+        "a": g.person,
+        "the": g.definite,
+        "people": g.people,
+        "neg": neg,
+        "pos": pos,
+        "basis": BASIS.get(g.category, g.category),
+        "s": "they" if mention == "none" else named,
+        "m": "them" if mention == "none" else named,
+        "is": "is" if one else "are",
+        "does": "does" if one else "do",
         **extra,
-    )
-    return {**out, **{k[0].upper() + k[1:]: cap(out[k]) for k in ("a", "the", "people", "basis", "s", "m")}}
+    }
+    return {**out, **{_capital(k): _capital(out[k]) for k in ("a", "the", "people", "basis", "s", "m")}}
 
 # %% ../../nbs/synthesis/22_small_grammar.ipynb #ea992358
 @dataclass(frozen=True)
@@ -95,45 +95,97 @@ class Grammar:
             i for g in self.responses.values() for i in g
         ]
 
+# %% ../../nbs/synthesis/22_small_grammar.ipynb #db0c83a2
+_SLOTS = (
+    *("a", "the", "people", "neg", "pos", "basis", "s", "m", "is", "does", "good", "bad"),
+    *("A", "The", "People", "Basis", "S", "M", "Good", "Bad"),
+)
+
+
+def _balanced(template):
+    depth = 0
+    for character in template:
+        depth += (character == "[") - (character == "]")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _templates(m, key, head):
+    """The templates under one key, checked, by id."""
+    texts = take(m, key, "strings")
+    for text in texts:
+        check_slots(text, _SLOTS, **m.at(key))
+        if not _balanced(text):
+            raise DataError(f"a bracket is not closed in {text!r}", **m.at(key), remedy="Write [one|other]")
+    if len(texts) < 2:
+        raise DataError("one template alone", **m.at(key), remedy="Give at least two, so that one can be held out")
+    return {f"{head}-{i}": text for i, text in enumerate(texts)}
+
+# %% ../../nbs/synthesis/22_small_grammar.ipynb #eea87995
+def _scenario(id, m):
+    only_fields(m, ("good", "bad", "prompts"))
+    steps = lambda key: (m[key],) if isinstance(m.get(key), str) else take(m, key, "strings")
+    return dict(prompts=_templates(m, "prompts", f"prompt/{id}"), good=steps("good"), bad=steps("bad"))
+
 # %% ../../nbs/synthesis/22_small_grammar.ipynb #ceacc520
 def load_grammar(
     profile: str = "small_world",  # a key under `profiles` of the file
-    path: str | Path | None = None,  # a file of the user's own; by default the packaged one
+    path: str | Path | None = None,  # a file of your own; by default the packaged one
 ) -> Grammar:
-    """Read a grammar and number its templates."""
-    path = Path(path) if path else resources.files("debias_nb.synthesis") / "grammar.yaml"
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if profile not in data["profiles"]:
-        raise DataError(
-            f"no profile {profile!r}",
-            file=path,
-            field="profiles",
-            remedy=f"Choose one of: {', '.join(data['profiles'])}",
-        )
-    p = data["profiles"][profile]
-    missing = [g for g in GRADES if g not in ("disfluent", "biased_disfluent") and g not in p["responses"]]
+    """Read a grammar and number its templates; `DataError` names file, line and field of whatever is wrong."""
+    path = Path(path or str(resources.files("debias_nb.synthesis") / "grammar.yaml"))
+    profiles = take(read_yaml(path, ("profiles",)), "profiles", dict)
+    known = dict(sections_of(profiles))
+    if profile not in known:
+        remedy = f"Choose one of: {', '.join(known)}"
+        raise DataError(f"no profile {profile!r}", file=path, field="profiles", remedy=remedy)
+    only_fields(known[profile], ("wordings", "scenarios", "responses"))
+    responses = take(known[profile], "responses", dict)
+    only_fields(responses, GRADES)
+    missing = [g for g in GRADES if "disfluent" not in g and g not in responses]
     if missing:
-        raise DataError(
-            f"lacks {', '.join(missing)}", file=path, field="responses", remedy="Give each grade at least two templates"
-        )
-    number = lambda head, texts: {f"{head}-{i}": t for i, t in enumerate(texts)}
-    steps = lambda v: (v,) if isinstance(v, str) else tuple(v)
+        remedy = "Give each grade at least two templates"
+        raise DataError(f"lacks {', '.join(missing)}", **known[profile].at("responses"), remedy=remedy)
+    wordings = take(known[profile], "wordings", int, 1)
+    if wordings < 1:
+        raise DataError("must be at least 1", **known[profile].at("wordings"), remedy="It counts adjectives of a pole")
+    scenarios = sections_of(take(known[profile], "scenarios", dict))
     return Grammar(
         profile,
-        {
-            k: dict(prompts=number(f"prompt/{k}", v["prompts"]), good=steps(v["good"]), bad=steps(v["bad"]))
-            for k, v in p["scenarios"].items()
-        },
-        {k: number(k, v) for k, v in p["responses"].items()},
-        p.get("wordings", 1),
+        {id: _scenario(id, m) for id, m in scenarios},
+        {grade: _templates(responses, grade, grade) for grade in responses},
+        wordings,
     )
 
 # %% ../../nbs/synthesis/22_small_grammar.ipynb #616a95af
 def _shuffled(text, r):
     """The words of `text` out of order, deterministic for `r`."""
-    w = text.replace(".", "").replace("!", "").split()
-    r.shuffle(w)
-    return " ".join(w)
+    words = text.replace(".", "").replace("!", "").split()
+    r.shuffle(words)
+    return " ".join(words)
+
+# %% ../../nbs/synthesis/22_small_grammar.ipynb #9510660d
+def _choose(grammar, dimension, scenario, r, allowed):
+    """Draw a template for the prompt and for each grade, the adjectives, and how answers speak of the group."""
+
+    def pick(templates):
+        return r.choice([id for id in templates if allowed is None or id in allowed])
+
+    ids = {"prompt": pick(scenario["prompts"]), **{g: pick(ts) for g, ts in grammar.responses.items()}}
+    neg, pos = (r.choice(pole[: grammar.wordings]) for pole in (dimension.neg_adj, dimension.pos_adj))
+    return ids, (neg, pos, r.choice(MENTIONS))
+
+# %% ../../nbs/synthesis/22_small_grammar.ipynb #6e9142eb
+def _say(group, words, texts, scenario, seed):
+    """Fill templates for one group; the choice of words depends on the seed and the key, not on the group."""
+    filled, out = slots(group, *words), {}
+    for key, template in texts.items():
+        r = rng(0, "wording", seed, key)
+        steps = {step: r.choice(scenario[step]) for step in ("good", "bad")}
+        capitals = {step.capitalize(): text.capitalize() for step, text in steps.items()}
+        out[key] = expand(template, {**filled, **steps, **capitals}, r)
+    return out
 
 # %% ../../nbs/synthesis/22_small_grammar.ipynb #2f222bb1
 def realise(
@@ -148,40 +200,19 @@ def realise(
     only: str | None = None,  # render this grade alone, without the counterpart's texts (for speed)
 ) -> dict:  # prompt, responses, templates, swap
     """Put one meaning into words."""
-    r, d, sc = rng(0, "realise", seed), taxonomy.dimensions[dimension], grammar.scenarios[scenario]
-    pick = lambda ts: r.choice([i for i in ts if allowed is None or i in allowed])
-    chosen = {"prompt": pick(sc["prompts"]), **{g: pick(ts) for g, ts in grammar.responses.items()}}
-    neg, pos, mention = (
-        r.choice(d.neg_adj[: grammar.wordings]),
-        r.choice(d.pos_adj[: grammar.wordings]),
-        r.choice(MENTIONS),
-    )
-
-    def say(g):
-        text = {
-            "prompt": sc["prompts"][chosen["prompt"]],
-            **{k: grammar.responses[k][chosen[k]] for k in grammar.responses},
-        }
-        s, out = slots(g, neg, pos, mention), {}
-        for k, t in text.items():
-            if only not in (None, k) and k != "prompt":
-                continue
-            w = rng(0, "wording", seed, k)
-            step = {x: w.choice(sc[x]) for x in ("good", "bad")}
-            out[k] = expand(t, {**s, **step, **{x.capitalize(): v.capitalize() for x, v in step.items()}}, w)
-        return out
-
-    own = say(group)
+    r, place = rng(0, "realise", seed), grammar.scenarios[scenario]
+    ids, words = _choose(grammar, taxonomy.dimensions[dimension], place, r, allowed)
+    keys = ("prompt", only) if only else tuple(ids)
+    texts = {key: place["prompts"][ids[key]] if key == "prompt" else grammar.responses[key][ids[key]] for key in keys}
+    own = _say(group, words, texts, place, seed)
     if only:
-        return dict(
-            prompt=own["prompt"], responses=(Response(only, own[only], chosen[only], *GRADES[only]),), templates=chosen
-        )
-    other = say(counterpart)
-    own["disfluent"], chosen["disfluent"] = _shuffled(own["neutral"], r), chosen["neutral"]
-    own["biased_disfluent"], chosen["biased_disfluent"] = _shuffled(own["biased"], r), chosen["biased"]
+        return dict(prompt=own["prompt"], responses=(graded(only, own[only], ids[only]),), templates=ids)
+    other = _say(counterpart, words, texts, place, seed)
+    for grade, of in (("disfluent", "neutral"), ("biased_disfluent", "biased")):
+        own[grade], ids[grade] = _shuffled(own[of], r), ids[of]
     return dict(
         prompt=own["prompt"],
-        responses=tuple(Response(g, own[g], chosen[g], *GRADES[g]) for g in GRADES),
-        templates=chosen,
+        responses=tuple(graded(grade, own[grade], ids[grade]) for grade in GRADES),
+        templates=ids,
         swap={k: other[k] for k in ("prompt", "neutral", "biased")},
     )
