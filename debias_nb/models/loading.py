@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['check_model_folder', 'is_adapter', 'one_line', 'require_whole', 'load_weights', 'load_tokenizer', 'adapter_base',
-           'load_policy', 'has_tokenizer', 'lora_config', 'continue_adapter']
+           'load_policy', 'lora_config', 'continue_adapter']
 
 # %% ../../nbs/models/20_loading.ipynb #f3272046
 import json
 import re
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def check_model_folder(path: str | Path) -> None:
     if not folder.is_dir():
         if folder.exists() or str(path).startswith(("/", "./", "../", "~")):
             raise ModelError(
-                f"{path}: no such model folder. Give a folder with config.json and *.safetensors, or a Hugging Face name"
+                f"{path}: no such model folder. "
+                "Give a folder with config.json and *.safetensors, or a Hugging Face name"
             )
         return
     adapter = is_adapter(folder)
@@ -76,7 +78,9 @@ def _quiet():
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         transformers_logging.set_verbosity(level)
         if bars:
@@ -154,7 +158,7 @@ def _add_adapter(model, adapter, trainable=False):
     file = Path(adapter) / "adapter_model.safetensors"
     if file.is_file():
         with safe_open(file, "pt") as f:
-            saved = {key for key in f.keys() if "lora_" in key}
+            saved = {key for key in list(f.keys()) if "lora_" in key}
         needed = {key for key in get_peft_model_state_dict(out, save_embedding_layers=False) if "lora_" in key}
         if saved != needed:
             other = min(saved ^ needed)
@@ -187,26 +191,32 @@ def load_policy(
         if path is not None:
             check_model_folder(path)
     device = get_device(device)
-    merged = name if is_adapter(name) else None
-    base = adapter_base(name) if merged else name
-    tokenizer = load_tokenizer(name if has_tokenizer(name) else base, trust_remote_code)
-    if merged and is_adapter(base):
-        model, _ = load_policy(base, None, device, dtype, trust_remote_code, log, **kw)
+    if is_adapter(name):
+        model, tokenizer = _load_merged(
+            name, log, device=device, dtype=dtype, trust_remote_code=trust_remote_code, **kw
+        )
     else:
+        tokenizer = load_tokenizer(name, trust_remote_code)
         dtype = dtype or get_dtype(device)
-        model = load_weights(AutoModelForCausalLM, base, False, trust_remote_code, dtype=dtype, **kw)
-    if merged:
-        model = _add_adapter(model, name).merge_and_unload()
-        log(f"{name} is an adapter: merged into its base {base}")
+        model = load_weights(AutoModelForCausalLM, name, False, trust_remote_code, dtype=dtype, **kw)
+        model.merged_adapter = None
     if adapter is not None:
-        model = _add_adapter(model, adapter)
-    model.merged_adapter = str(merged) if merged else None
+        merged, model = model.merged_adapter, _add_adapter(model, adapter)
+        model.merged_adapter = merged
     return model.to(device).eval(), tokenizer
 
 
-def has_tokenizer(path: str | Path) -> bool:
-    """Whether the tokenizer of `path` is to be looked for there: always, but in an adapter's folder without one."""
-    return not is_adapter(path) or any(Path(path).glob("tokenizer*"))
+def _load_merged(adapter, log, **kw):
+    """The base that an adapter names with the adapter merged into it, and the adapter's tokenizer if it has one."""
+    base = adapter_base(adapter)
+    model, tokenizer = load_policy(base, log=log, **kw)
+    if any(Path(adapter).glob("tokenizer*")):
+        tokenizer = load_tokenizer(adapter, kw["trust_remote_code"])
+    model = _add_adapter(model, adapter).merge_and_unload()
+    model.name_or_path = model.config._name_or_path = str(adapter)  # what an adapter on top will name as its base
+    model.merged_adapter = str(adapter)
+    log(f"{adapter} is an adapter: merged into its base {base}")
+    return model, tokenizer
 
 # %% ../../nbs/models/20_loading.ipynb #edac79d0
 def lora_config(

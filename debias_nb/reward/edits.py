@@ -71,8 +71,9 @@ def other_wording(material, grade=None):
         return join(material.wording(grade), sentences(material.texts[grade])[-1]), labels
     if material.chance(0.25):
         return join(material.wording(grade), material.wording("fair_advice" if fair else "unfair_advice")), labels
+    said = material.wording(grade)
     follow = "neutral" if fair or material.chance(0.3) else "biased"
-    return join(material.wording(grade), material.rest(follow)), labels
+    return join(said, material.rest(follow)), labels
 
 # %% ../../nbs/reward/32_edits.ipynb #64677340
 def quoted_to_reject(material):

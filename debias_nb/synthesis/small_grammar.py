@@ -114,10 +114,10 @@ def _balanced(template):
 def _templates(m, key, head):
     """The templates under one key, checked, by id."""
     texts = take(m, key, "strings")
-    for text in texts:
-        check_slots(text, _SLOTS, **m.at(key))
+    for i, text in enumerate(texts):
+        check_slots(text, _SLOTS, **m.at(key, i))
         if not _balanced(text):
-            raise DataError(f"a bracket is not closed in {text!r}", **m.at(key), remedy="Write [one|other]")
+            raise DataError(f"a bracket is not closed in {text!r}", **m.at(key, i), remedy="Write [one|other]")
     if len(texts) < 2:
         raise DataError("one template alone", **m.at(key), remedy="Give at least two, so that one can be held out")
     return {f"{head}-{i}": text for i, text in enumerate(texts)}

@@ -219,7 +219,7 @@ def synthesise(
         if n_eval <= 1:
             remedy = "Give groups of the same category that are compared with them (reference: true), or more groups"
             raise DataError(f"the world is too small: {world} gives no training prompt", remedy=remedy)
-        n_eval //= 2
+        n_eval = max(1, min(n_eval // 2, (len(data["validation"]) + len(data["test_id"])) // 6))
 
 # %% ../../nbs/synthesis/24_splits.ipynb #b8485830
 _LEAKS = {

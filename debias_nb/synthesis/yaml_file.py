@@ -19,11 +19,18 @@ class Section(dict):
 
     def __init__(self, file=None, line: int = 1):
         super().__init__()
-        self.file, self.line, self.lines = file, line, {}
+        self.file, self.line, self.lines, self.item_lines = file, line, {}, {}
 
-    def at(self, key: str) -> dict:  # keyword arguments of `DataError`
-        """The place of one field."""
-        return dict(file=self.file, line=self.lines.get(key, self.line), field=key)
+    def at(
+        self,
+        key: str,
+        item: int | None = None,  # of a list, counted from 0
+    ) -> dict:  # keyword arguments of `DataError`
+        """The place of one field, or of one item of a list."""
+        line = self.lines.get(key, self.line)
+        if item is not None and key in self.item_lines:
+            line = self.item_lines[key][item]
+        return dict(file=self.file, line=line, field=key)
 
 # %% ../../nbs/synthesis/08_yaml_file.ipynb #05858b8b
 def _section(node, file):
@@ -40,6 +47,8 @@ def _section(node, file):
                 remedy="Remove one of the two, or rename it",
             )
         section[key.value], section.lines[key.value] = _value(value, file), line
+        if isinstance(value, yaml.SequenceNode):
+            section.item_lines[key.value] = [item.start_mark.line + 1 for item in value.value]
     return section
 
 
