@@ -40,6 +40,15 @@ class WholeCheckpoints(TrainerCallback):
             mark_whole(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.training)
 
 # %% ../../nbs/models/52_checkpoints.ipynb #64525c7d
+def _flat(told):
+    """The fields of nested dicts as `settings.steps`."""
+    out = {}
+    for key, value in told.items():
+        nested = _flat(value) if isinstance(value, dict) else None
+        out |= {f"{key}.{k}": v for k, v in nested.items()} if nested else {key: value}
+    return out
+
+
 def last_checkpoint(
     folder: str | Path,  # of checkpoints
 ) -> Path | None:
@@ -56,7 +65,7 @@ def resume_from(
     checkpoint = last_checkpoint(folder)
     if checkpoint is None:
         return None
-    there, here = read_json(checkpoint / MARK).get("training", {}), to_plain(training)
+    there, here = _flat(read_json(checkpoint / MARK).get("training", {})), _flat(to_plain(training))
     other = [k for k in here if there.get(k) != here[k]]
     if other:
         told = "; ".join(f"{k}: {there.get(k)!r} there, {here[k]!r} here" for k in other[:3])

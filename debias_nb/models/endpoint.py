@@ -307,7 +307,7 @@ class ChatClient(Chat):
             if not await self._reserved(cost):
                 before = f"; before that: {error}" if error else ""
                 return reply("not asked", error="the budget is spent" + before)
-            sent, used, fault = sent + 1, (0, 0), None
+            sent, used, renamed = sent + 1, (0, 0), self._renamed
             try:
                 got = await self._send(client, request)
                 used = got["prompt_tokens"], got["completion_tokens"]
@@ -316,7 +316,7 @@ class ChatClient(Chat):
                     return reply(**got)
                 fault = Fault("retry", got["error"])
             except Exception as e:
-                fault = self._judged(e)
+                fault = self._judged(e, renamed)
             finally:
                 self.budget.settle(cost, *used)
             error = fault.message
@@ -353,8 +353,8 @@ class ChatClient(Chat):
         )
         return read_completion(await asyncio.wait_for(asked, self.timeout), request.messages)
 
-    def _judged(self, error):
-        """The fault behind an error; what stops the call is raised."""
+    def _judged(self, error, renamed):
+        """The fault behind an error; what stops the call is raised. `renamed`: as this request was sent."""
         fault = fault_of(error, self.timeout, self._answered)
         fault = fault._replace(message=self._masked(fault.message))
         where = f"base_url {self.base_url!r}"
@@ -362,7 +362,7 @@ class ChatClient(Chat):
             self._pages += 1
             if self._pages > 2 and not self._answered:
                 raise EndpointError(f"The address answers with a web page ({fault.message}). Check {where}")
-        if fault.kind == "rename" and self._renamed:
+        if fault.kind == "rename" and renamed:
             return fault._replace(kind="rejected")
         self._renamed = self._renamed or fault.kind == "rename"
         if fault.kind == "stop":

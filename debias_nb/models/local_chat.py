@@ -7,8 +7,10 @@ __all__ = ['LocalChat']
 
 # %% ../../nbs/models/66_local_chat.ipynb #073088ae
 import time
+from collections import deque
 from pathlib import Path
 
+from ..core.errors import ConfigError
 from ..core.seeds import stable_hash
 from .chat import Budget, Chat, Journal, Reply, Sampling
 
@@ -19,7 +21,7 @@ class LocalChat(Chat):
     def __init__(
         self,
         model,  # folder, name on the hub, or a loaded pair (model, tokenizer)
-        sampling: Sampling = Sampling(),
+        sampling: Sampling | None = None,
         journal: Journal | str | Path | None = None,
         budget: Budget | None = None,
         batch_size: int = 16,
@@ -28,62 +30,81 @@ class LocalChat(Chat):
     ):
         from debias_nb.models.loading import load_policy
 
-        self.lm, self.tokenizer = load_policy(model, **kw) if isinstance(model, (str, Path)) else model
-        name = name or (
-            str(model)
-            if isinstance(model, (str, Path))
-            else getattr(self.lm, "name_or_path", "") or type(self.lm).__name__
-        )
-        super().__init__(name, sampling, journal, budget)
+        loaded = load_policy(model, **kw) if isinstance(model, (str, Path)) else model
+        self.lm, self.tokenizer = loaded
+        if not name and isinstance(model, (str, Path)):
+            name = str(model)
+        name = name or getattr(self.lm, "name_or_path", "") or type(self.lm).__name__
+        super().__init__(name, sampling or Sampling(), journal, budget)
         self.batch_size = batch_size
+        if self.sampling.thinking_tokens:
+            raise ConfigError("thinking_tokens is a limit that only endpoints keep. Give LocalChat max_tokens for both")
 
     def _answer(self, requests, done):
         from debias_nb.models.prompts import render_prompt
 
-        texts = {r.key: render_prompt(self.tokenizer, list(r.messages)) for r in requests}
-        todo = sorted(requests, key=lambda r: -len(texts[r.key]))
-        for i in range(0, len(todo), self.batch_size):
-            batch, taken = [], []
-            for r in todo[i : i + self.batch_size]:
-                cost = len(self.tokenizer(texts[r.key]).input_ids) + self.sampling.max_tokens
-                if self.budget.take(cost):
-                    batch.append(r)
-                    taken.append(cost)
-            if not batch:
-                return
-            for r, reply in zip(batch, self._generate(batch, [texts[r.key] for r in batch])):
-                self.budget.settle(taken.pop(0), reply.prompt_tokens, reply.completion_tokens)
-                done(r, reply)
+        arguments = self.sampling.extra.get("chat_template_kwargs")
+        texts = {r.key: render_prompt(self.tokenizer, list(r.messages), None, arguments) for r in requests}
+        waiting = deque(sorted(requests, key=lambda request: -len(texts[request.key])))
+        while batch := self._next_batch(waiting, texts):
+            replies = self._generate([request for request, _ in batch], [texts[request.key] for request, _ in batch])
+            for (request, cost), reply in zip(batch, replies, strict=True):
+                self.budget.settle(cost, reply.prompt_tokens, reply.completion_tokens)
+                done(request, reply)
+
+    def _next_batch(self, waiting, texts):
+        """Requests that the budget admits, with the most that each may cost."""
+        batch = []
+        while waiting and len(batch) < self.batch_size:
+            request = waiting[0]
+            cost = len(self.tokenizer(texts[request.key]).input_ids) + self.sampling.max_tokens
+            admitted = self.budget.take(cost)
+            if admitted is None:
+                break  # perhaps when this batch is settled
+            waiting.popleft()
+            if admitted:
+                batch.append((request, cost))
+        return batch
 
     def _generate(self, batch, texts):
         import torch
 
-        s, tok = self.sampling, self.tokenizer
-        if s.seed is not None:
-            torch.manual_seed(int(stable_hash([s.seed, [r.key for r in batch]]), 16) % 2**63)
-        kw = dict(do_sample=True, temperature=s.temperature, top_p=s.top_p) if s.temperature else dict(do_sample=False)
-        enc = tok(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False).to(
-            self.lm.device
-        )
-        enc.pop("token_type_ids", None)
-        t0 = time.monotonic()
+        sampling, tokenizer = self.sampling, self.tokenizer
+        if sampling.seed is not None:
+            names = [request.key for request in batch]
+            torch.manual_seed(int(stable_hash([sampling.seed, names]), 16) % 2**63)
+        encoded = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+        encoded = encoded.to(self.lm.device)
+        encoded.pop("token_type_ids", None)
+        start = time.monotonic()
         with torch.inference_mode():
             ids = self.lm.generate(
-                **enc, max_new_tokens=s.max_tokens, pad_token_id=tok.pad_token_id, **{**kw, **s.extra}
+                **encoded,
+                max_new_tokens=sampling.max_tokens,
+                pad_token_id=tokenizer.pad_token_id,
+                **_generation_arguments(sampling),
             )
-        seconds = round((time.monotonic() - t0) / len(batch), 3)
-        width = enc.input_ids.shape[1]
+        seconds = round((time.monotonic() - start) / len(batch), 3)
         stop = self.lm.generation_config.eos_token_id
-        stop = set(stop if isinstance(stop, list) else [stop, tok.eos_token_id])
-        for r, row, mask in zip(batch, ids[:, width:].tolist(), enc.attention_mask):
-            end = next((k for k, t in enumerate(row) if t in stop), None)
+        stop = set(stop if isinstance(stop, list) else [stop, tokenizer.eos_token_id])
+        written = ids[:, encoded.input_ids.shape[1] :].tolist()
+        for request, row, mask in zip(batch, written, encoded.attention_mask, strict=True):
+            end = next((i for i, token in enumerate(row) if token in stop), None)
             own = row if end is None else row[:end]
             yield Reply(
-                r.key,
+                request.key,
                 "cut" if end is None else "ok",
-                tok.decode(own, skip_special_tokens=True).strip(),
+                tokenizer.decode(own, skip_special_tokens=True).strip(),
                 prompt_tokens=int(mask.sum()),
                 completion_tokens=len(own),
                 attempts=1,
                 seconds=seconds,
             )
+
+
+def _generation_arguments(sampling):
+    """How `generate` is to draw."""
+    own = dict(do_sample=False)
+    if sampling.temperature:
+        own = dict(do_sample=True, temperature=sampling.temperature, top_p=sampling.top_p)
+    return {**own, **{k: v for k, v in sampling.extra.items() if k != "chat_template_kwargs" and v is not None}}

@@ -4,17 +4,14 @@
 
 # %% auto #0
 __all__ = ['SPECIAL_TOKENS', 'TOKENIZER_FILES', 'normalise', 'cut_responses', 'encode', 'tiny_tokenizer', 'head_kwargs',
-           'tiny_deberta', 'quiet', 'has_weights', 'require_tokenizer', 'require_whole', 'load_classifier',
-           'load_encoder']
+           'tiny_deberta', 'require_tokenizer', 'quiet', 'load_classifier', 'load_encoder']
 
 # %% ../../nbs/reward/10_encoder.ipynb #329164e0
-import re
 import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForSequenceClassification,
@@ -27,6 +24,7 @@ from transformers.utils import logging as hf_logging
 
 from ..core.errors import ModelError
 from ..core.seeds import set_seed
+from ..models.loading import check_model_folder, load_weights, one_line
 from .settings import RewardConfig
 
 # %% ../../nbs/reward/10_encoder.ipynb #ae8861ff
@@ -144,6 +142,27 @@ def tiny_deberta(
         )
     )
 
+# %% ../../nbs/reward/10_encoder.ipynb #48d9e604
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "spm.model",
+    "tokenizer.model",
+    "vocab.txt",
+    "vocab.json",
+    "sentencepiece.bpe.model",
+)
+
+
+def require_tokenizer(
+    folder: str | Path,  # a local model folder
+):
+    """`ModelError` unless a folder holds the vocabulary of its tokenizer."""
+    if not any((Path(folder) / name).is_file() for name in TOKENIZER_FILES):
+        raise ModelError(
+            f"{folder}: holds no tokenizer ({', '.join(TOKENIZER_FILES)}). "
+            "Copy its files there, or save it with tokenizer.save_pretrained"
+        )
+
 # %% ../../nbs/reward/10_encoder.ipynb #d3b48b0a
 @contextmanager
 def quiet():
@@ -158,95 +177,19 @@ def quiet():
         if bars:
             hf_logging.enable_progress_bar()
 
-# %% ../../nbs/reward/10_encoder.ipynb #48d9e604
-def has_weights(
-    folder: str | Path,
-) -> bool:  # True, or `ModelError` where the folder holds none, or only pickles
-    """Does a local model folder hold safetensors?"""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder. Give the folder a model was saved in")
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder}: no config.json, so this is no model folder. Give the folder a model was saved in")
-    if any(folder.glob("*.safetensors")):
-        return True
-    if any(file.suffix in (".bin", ".pt", ".pth") for file in folder.iterdir()):
-        raise ModelError(
-            f"{folder}: holds pickled weights only, which are not loaded because a pickle can run code. "
-            "Convert them to model.safetensors"
-        )
-    raise ModelError(f"{folder}: holds no weights (model.safetensors). Train or copy the model again")
-
-# %% ../../nbs/reward/10_encoder.ipynb #abb9e4bd
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "spm.model",
-    "tokenizer.model",
-    "vocab.txt",
-    "vocab.json",
-    "sentencepiece.bpe.model",
-)
-
-
-def require_tokenizer(folder: str | Path):
-    """`ModelError` unless a local model folder holds the vocabulary of its tokenizer."""
-    if not any((Path(folder) / name).is_file() for name in TOKENIZER_FILES):
-        raise ModelError(
-            f"{folder}: holds no tokenizer ({', '.join(TOKENIZER_FILES)}). "
-            "Copy its files there, or save it with tokenizer.save_pretrained"
-        )
-
-# %% ../../nbs/reward/10_encoder.ipynb #287357cf
-def require_whole(
-    name: str | Path,  # of the model, for the message
-    loading: dict,  # what `from_pretrained(output_loading_info=True)` says: missing, unexpected and mismatched keys
-    fresh: bool = False,  # heads and pooler may be missing, and other heads may be there: the encoder of a new model
-):
-    """`ModelError` where weights are missing, left over or of another shape."""
-    wrong = {
-        "missing": loading["missing_keys"],
-        "of another shape": [key[0] for key in loading["mismatched_keys"]],
-        "without a place in the model": loading["unexpected_keys"],
-    }
-    if fresh:
-        body = re.compile(r"\bembeddings\.(?!position_ids|.*_weight)|\.layers?\.\d+\.")
-        wrong = {why: [key for key in keys if body.search(key)] for why, keys in wrong.items()}
-    for why, keys in wrong.items():
-        if keys:
-            raise ModelError(
-                f"{name}: {len(keys)} of its weights are {why} (such as {min(keys)}), so config.json and "
-                "model.safetensors do not belong together. Save or copy the model again"
-            )
-
-# %% ../../nbs/reward/10_encoder.ipynb #b8146f98
+# %% ../../nbs/reward/10_encoder.ipynb #65ce71d8
 def load_classifier(
     name: str | Path,  # a folder, or a name on the Hub
-    fresh: bool = False,  # as `require_whole` takes it
+    fresh: bool = False,  # heads and pooler may be missing or of another shape: the encoder of a new model
     **kwargs,  # of the config, such as `head_kwargs`
 ) -> tuple:  # model in fp32, tokenizer; or `ModelError`
     """A sequence classifier and its tokenizer, whole or not at all."""
-    if Path(name).exists():
-        has_weights(name)
+    check_model_folder(name)
+    if Path(name).is_dir():
         require_tokenizer(name)
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
-                name,
-                use_safetensors=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,  # they are reported instead
-                output_loading_info=True,
-                dtype=torch.float32,
-                **kwargs,
-            )
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as e:
-        raise ModelError(
-            f"{str(name)!r} cannot be loaded ({str(e).strip().splitlines()[0]}). "
-            "Check the name, or save or copy the model again"
-        ) from e
-    require_whole(name, loading, fresh)
-    return model, tokenizer
+    with one_line(name):
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    return load_weights(AutoModelForSequenceClassification, name, fresh, dtype=torch.float32, **kwargs), tokenizer
 
 # %% ../../nbs/reward/10_encoder.ipynb #65ce71d7
 def load_encoder(

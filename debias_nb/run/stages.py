@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..analysis.benchmarks.subsets import sample_groups
-from ..analysis.judges.rule_judge import RuleJudge, fairness_rate
+from ..analysis.judges.rule_judge import RuleJudge
+from ..analysis.judges.verdicts import fairness_rate
 from ..core.errors import ConfigError
 from ..core.files import write_json, write_jsonl
 from ..core.run_folder import RunFolder
@@ -124,7 +125,7 @@ def grpo_variant(
         [x.prompt for x in data["validation"]][:JUDGED],
         device=device,
         checkpoints=run / "checkpoints" / name,
-    )
+    ).summary
 
 # %% ../../nbs/run/20_stages.ipynb #ddf345e4
 def stage_regift(run: RunFolder, c: RunConfig, folder: Path) -> dict:

@@ -22,7 +22,8 @@ from scipy import stats
 
 from ..analysis.answering import answer_items, answer_tasks
 from ..analysis.benchmarks.bbq_estimates import bbq_estimates
-from ..analysis.judges.rule_judge import RuleJudge, fairness_rate
+from ..analysis.judges.rule_judge import RuleJudge
+from ..analysis.judges.verdicts import fairness_rate
 from ..analysis.metrics.intervals import estimate
 from ..core.errors import ConfigError, DataError
 from ..core.files import read_json, read_jsonl, write_json

@@ -20,7 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .lexicon import plain
-from .rule_judge import LABELS, Verdict, kappa
+from ..metrics.agreement import kappa
+from .verdicts import Verdict
+from .verdicts import LABELS
 from ...core.errors import DataError, ModelError
 from ...core.files import read_json, write_json
 from ...core.seeds import rng, set_seed
