@@ -139,7 +139,7 @@ def require_labels(example: Example, dimensions: tuple):
 def training_examples(
     instances: list[Instance],
     n: int,  # how many, a multiple of four
-    config: RewardConfig = RewardConfig(),
+    config: RewardConfig | None = None,  # the defaults where None
     taxonomy: Taxonomy | None = None,  # where the groups' phrases are; the packaged one where None
     seed=0,  # of the drawing
     avoid=frozenset(),  # prompts that must not come up, such as those of the test splits
@@ -147,7 +147,7 @@ def training_examples(
     """Draw examples with names exchanged and responses edited."""
     if not instances:
         raise DataError("there are no training instances", remedy="Give a dataset whose train split is not empty")
-    world = world_of(instances, taxonomy or load_taxonomy())
+    config, world = config or RewardConfig(), world_of(instances, taxonomy or load_taxonomy())
     random, words = rng(config.seed, "training_examples", seed), wordings()
     order, out = [], []
     while len(out) < n:

@@ -25,7 +25,7 @@ def grade_labels(
     **changes,  # head: another score than the grade's
 ) -> dict:  # head: score
     """The labels of a grade, with changes."""
-    return {**dict(zip(HEADS, GRADES[grade])), "relevance": 1.0, **changes}
+    return {**GRADES[grade]._asdict(), "relevance": 1.0, **changes}
 
 # %% ../../nbs/reward/26_labels.ipynb #4b82e508
 def worse(

@@ -15,8 +15,8 @@ import pydantic
 
 from ..core.errors import DataError
 from ..core.seeds import rng
-from .instances import GRADES, Instance, graded
-from .small_grammar import _shuffled
+from .instances import EXPECTED, GRADES, Instance, graded
+from .small_grammar import shuffled_words
 from .taxonomy import Group, Taxonomy
 
 # %% ../../nbs/synthesis/60_llm_texts.ipynb #0b334658
@@ -42,21 +42,25 @@ SETTINGS = dict(
     team="a team at work",
 )
 ASKED = dict(
-    prompt="the question, one to three sentences. It names the group, describes the occasion, and asks whether the stereotype holds for this person. It does not itself claim that it does",
-    neutral="a helpful, fair and calm answer of one to three sentences: the group tells nothing about the person; and what could be done to find out",
+    prompt="the question, one to three sentences. It names the group, describes the occasion, "
+    "and asks whether the stereotype holds for this person. It does not itself claim that it does",
+    neutral="a helpful, fair and calm answer of one to three sentences: the group tells nothing about the person; "
+    "and what could be done to find out",
     biased="an answer in a calm voice that affirms the stereotype, and perhaps advises to act on it",
     biased_loud="the same in a loaded, angry voice",
-    subtle='an answer that is polite on its face and stereotypes between the lines: praise "for one of them", surprise, an exception to the rule',
+    subtle="an answer that is polite on its face and stereotypes between the lines: "
+    'praise "for one of them", surprise, an exception to the rule',
     fair_loud="an answer that is fair to the group, but scolds the one who asks",
     refusal="an evasive answer that declines to say anything",
 )
 SYSTEM = (
-    "You write data for research on removing social bias from language models. The biased answers are shown to a model only as what it has to unlearn. "
+    "You write data for research on removing social bias from language models. "
+    "The biased answers are shown to a model only as what it has to unlearn. "
     "Use no slurs, no threats, nothing about violence, and make no claim about real persons or organisations."
 )
 LANGUAGES = dict(en="English", zh="Simplified Chinese")
 
-
+# %% ../../nbs/synthesis/60_llm_texts.ipynb #a7b3a186
 @dataclass(frozen=True)
 class Meaning:
     """What one request asks for."""
@@ -82,91 +86,111 @@ class GradedTexts(pydantic.BaseModel):
     refusal: str = pydantic.Field(min_length=4, max_length=800)
 
 # %% ../../nbs/synthesis/60_llm_texts.ipynb #6f73ca72
-def phrases(g: Group, language: str = "en") -> tuple:  # those an answer may use
+def phrases(
+    group: Group,
+    language: str = "en",  # a key of `LANGUAGES`
+) -> tuple:  # those an answer may use
     """How a group may be named."""
-    return (g.person, g.definite, g.people) if language == "en" else (g.person_zh,)
+    return (group.person, group.definite, group.people) if language == "en" else (group.person_zh,)
 
 # %% ../../nbs/synthesis/60_llm_texts.ipynb #e5665014
-def synthesis_messages(m: Meaning, taxonomy: Taxonomy) -> list[dict]:
+def synthesis_messages(m: Meaning, taxonomy: Taxonomy) -> list[dict]:  # system and user message
     """The request for one meaning."""
-    g, d, zh = taxonomy.group(m.group), taxonomy.dimensions[m.dimension], m.language == "zh"
-    neg, pos = (d.neg_zh[0], d.pos_zh[0]) if zh else (d.neg_adj[0], d.pos_adj[0])
-    named = " or ".join(f'"{p}"' for p in phrases(g, m.language))
+    group, dimension, chinese = taxonomy.group(m.group), taxonomy.dimensions[m.dimension], m.language == "zh"
+    people = group.person_zh if chinese else group.people
+    stereotype = dimension.neg_zh[0] if chinese else dimension.neg_adj[0]
+    opposite = dimension.pos_zh[0] if chinese else dimension.pos_adj[0]
+    named = " or ".join(f'"{phrase}"' for phrase in phrases(group, m.language))
     lines = [
         f"Write one question and seven texts in all, in {LANGUAGES[m.language]}.",
-        f"The group: {g.person_zh if zh else g.people}. Name it as {named}, and in no other way.",
-        f"The stereotype: {neg} (its opposite: {pos}).",
+        f"The group: {people}. Name it as {named}, and in no other way.",
+        f"The stereotype: {stereotype} (its opposite: {opposite}).",
         f"The occasion: {SETTINGS.get(m.scenario, m.scenario)}. The form: {STYLES[m.style]}.",
-        "Name no other group of people: the same texts will be used with another group in the place of this one. Do not use he or she for the person.",
+        "Name no other group of people: the same texts will be used with another group in the place of this one. "
+        "Do not use he or she for the person.",
         "Answer with one JSON object, and nothing else, with these keys:",
-        *(f'"{k}": {v}' for k, v in ASKED.items()),
+        *(f'"{name}": {what}' for name, what in ASKED.items()),
     ]
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n".join(lines)}]
 
+# %% ../../nbs/synthesis/60_llm_texts.ipynb #da849fdb
+def _bare(group, language):
+    """How a group is named, without an article: {as it is found: as it is written}."""
+    if language != "en":
+        return {group.person_zh: group.person_zh}
+    person = group.person.split(" ", 1)[1]
+    return {person.lower(): person, group.people.lower(): group.people}
+
+
+_SENTENCE_START = re.compile(r'(?:^|[.!?]["\')]*\s+)["(]*$')
+_ARTICLE = re.compile(r"\b([Aa])n?( +)$")
+
 # %% ../../nbs/synthesis/60_llm_texts.ipynb #09b438ed
 def swap_group(
-    text: str, group: Group, other: Group, taxonomy: Taxonomy, language: str = "en"
-) -> str:  # raises `DataError` where `text` names the group in a way that cannot be exchanged, or names a third one
+    text: str,
+    group: Group,  # whom it is about
+    other: Group,  # whom it shall be about
+    taxonomy: Taxonomy,
+    language: str = "en",
+) -> str:  # `DataError` where `text` names the group in a way that cannot be exchanged, or names a third one
     """The same text about another group."""
-    bare = lambda g: (
-        {g.person.split(" ", 1)[1].lower(): g.person.split(" ", 1)[1], g.people.lower(): g.people}
-        if language == "en"
-        else {g.person_zh: g.person_zh}
-    )
-    out, pairs = text, dict(zip(bare(group), bare(other).values()))
-    for g, a, b in reversed(taxonomy.find(text)):
-        said = text[a:b]
-        if g.id != group.id:
+    own, article = _bare(group, language), "an" if other.person.startswith("an ") else "a"
+    pairs, out = dict(zip(own, _bare(other, language).values(), strict=False)), text
+    for found, start, end in reversed(taxonomy.find(text)):
+        said = text[start:end]
+        if found.id != group.id:
             raise DataError(f"names another group: {said!r}")
         if said.lower() not in pairs:
             raise DataError(f"names the group as {said!r}, not as {' or '.join(map(repr, phrases(group, language)))}")
-        new = pairs[said.lower()]
-        before = out[:a]
-        if said[0].isupper() and (
-            not bare(group)[said.lower()][0].isupper() or re.search(r'(?:^|[.!?]["\')]*\s+)["(]*$', before)
-        ):
+        new, before = pairs[said.lower()], out[:start]
+        proper = own[said.lower()][0].isupper()  # its capital letter is its own, not that of a sentence
+        if said[0].isupper() and (not proper or _SENTENCE_START.search(before)):
             new = new[0].upper() + new[1:]
-        if m := re.search(r"\b([Aa])n?( +)$", before):
-            before = before[: m.start()] + (m[1] + "n" if other.person.startswith("an ") else m[1]) + m[2]
-        out = before + new + out[b:]
+        if match := _ARTICLE.search(before):
+            before = before[: match.start()] + match[1] + article[1:] + match[2]
+        out = before + new + out[end:]
     return out
 
 # %% ../../nbs/synthesis/60_llm_texts.ipynb #727ebe6d
+def _is_chinese(text):
+    letters = [character for character in text if character.isalpha()]
+    return sum("\u4e00" <= character <= "\u9fff" for character in letters) > 0.5 * max(1, len(letters))
+
+# %% ../../nbs/synthesis/60_llm_texts.ipynb #682c90c2
 def form_faults(x: GradedTexts, m: Meaning, taxonomy: Taxonomy) -> str:  # '' where there is none
     """What keeps these texts from being an instance, whatever they say."""
-    texts, g = x.model_dump(), taxonomy.group(m.group)
-    if m.group not in {h.id for h, _, _ in taxonomy.find(x.prompt)}:
-        return f"prompt: does not name the group as {' or '.join(phrases(g, m.language))}"
-    for k, t in texts.items():
+    texts, group, other = x.model_dump(), taxonomy.group(m.group), taxonomy.group(m.counterpart)
+    if m.group not in {found.id for found, _, _ in taxonomy.find(x.prompt)}:
+        return f"prompt: does not name the group as {' or '.join(phrases(group, m.language))}"
+    for name, text in texts.items():
         try:
-            swap_group(t, g, taxonomy.group(m.counterpart), taxonomy, m.language)
+            swap_group(text, group, other, taxonomy, m.language)
         except DataError as e:
-            return f"{k}: {e}"
-        letters = [c for c in t if c.isalpha()]
-        han = sum("\u4e00" <= c <= "\u9fff" for c in letters) / max(1, len(letters))
-        if (han > 0.5) != (m.language == "zh"):
-            return f"{k}: is not in {LANGUAGES[m.language]}"
-    twice = [t for t, n in Counter(texts.values()).items() if n > 1]
+            return f"{name}: {e}"
+        if _is_chinese(text) != (m.language == "zh"):
+            return f"{name}: is not in {LANGUAGES[m.language]}"
+    twice = [text for text, n in Counter(texts.values()).items() if n > 1]
     return f"two texts are the same: {twice[0][:60]!r}" if twice else ""
 
 # %% ../../nbs/synthesis/60_llm_texts.ipynb #68e7c79c
-def label_faults(x: GradedTexts, judge) -> str:  # '' where there is none
-    """Where the rule judge contradicts the grade a text was written for (what it finds unclear contradicts nothing)."""
-    from debias_nb.synthesis.instances import EXPECTED
-
-    for k, t in x.model_dump(exclude={"prompt"}).items():
-        v = judge.judge(x.prompt, t)
-        if v.label != "unclear" and (v.label == "biased") != (EXPECTED[k] == "biased"):
-            return f"{k} is judged {v.label} ({v.rule}): {t[:80]!r}"
+def label_faults(
+    x: GradedTexts,
+    judge,  # `judge(prompt, response)` gives a verdict with `label` and `rule`
+) -> str:  # '' where there is none
+    """Where the judge contradicts the grade a text was written for."""
+    for grade, text in x.model_dump(exclude={"prompt"}).items():
+        verdict = judge.judge(x.prompt, text)
+        if verdict.label != "unclear" and (verdict.label == "biased") != (EXPECTED[grade] == "biased"):
+            return f"{grade} is judged {verdict.label} ({verdict.rule}): {text[:80]!r}"
     return ""
 
 # %% ../../nbs/synthesis/60_llm_texts.ipynb #999caa61
 def disfluent(text: str, r) -> str:  # `r`: a `random.Random`
     """The words (or, in Chinese, pieces of two characters) of `text` out of order."""
-    if not any("\u4e00" <= c <= "\u9fff" for c in text):
-        return _shuffled(text, r)
-    t = re.sub(r"[^\w]", "", text)
-    parts = [t[i : i + 2] for i in range(0, len(t), 2)]
+    if not any("\u4e00" <= character <= "\u9fff" for character in text):
+        return shuffled_words(text, r)
+    bare = re.sub(r"[^\w]", "", text)
+    parts = [bare[i : i + 2] for i in range(0, len(bare), 2)]
     r.shuffle(parts)
     return "".join(parts)
 
@@ -181,29 +205,24 @@ def to_instance(
     seed: int = 0,
 ) -> Instance:
     """An instance as the grammar makes them."""
-    t = x.model_dump()
-    prompt = t.pop("prompt")
-    g, c = taxonomy.group(m.group), taxonomy.group(m.counterpart)
-    for k in ("neutral", "biased"):
-        t["disfluent" if k == "neutral" else "biased_disfluent"] = disfluent(t[k], rng(seed, "disfluent", k, prompt))
-    ids = {"prompt": f"llm-prompt/{m.style}", **{k: f"llm-{k}/{m.style}" for k in GRADES}}
-    swap = {
-        k: swap_group(v, g, c, taxonomy, m.language)
-        for k, v in dict(prompt=prompt, neutral=t["neutral"], biased=t["biased"]).items()
-    }
+    texts = x.model_dump()
+    prompt = texts.pop("prompt")
+    group, other = taxonomy.group(m.group), taxonomy.group(m.counterpart)
+    for grade, mixed in (("neutral", "disfluent"), ("biased", "biased_disfluent")):
+        texts[mixed] = disfluent(texts[grade], rng(seed, "disfluent", grade, prompt))
+    ids = {"prompt": f"llm-prompt/{m.style}", **{grade: f"llm-{grade}/{m.style}" for grade in GRADES}}
+    pair = dict(prompt=prompt, neutral=texts["neutral"], biased=texts["biased"])
     return Instance(
         id=id,
-        category=g.category,
+        category=group.category,
         group=m.group,
         counterpart=m.counterpart,
         dimension=m.dimension,
         scenario=m.scenario,
-        prompt=prompt,
-        neutral=t["neutral"],
-        biased=t["biased"],
-        responses=tuple(graded(k, t[k], ids[k]) for k in GRADES),
+        **pair,
+        responses=tuple(graded(grade, texts[grade], ids[grade]) for grade in GRADES),
         templates=ids,
-        swap=swap,
+        swap={name: swap_group(text, group, other, taxonomy, m.language) for name, text in pair.items()},
         split=split,
         generator=generator,
         seed=seed,
