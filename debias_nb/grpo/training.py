@@ -18,7 +18,7 @@ import torch
 from datasets import Dataset
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig
 
@@ -33,7 +33,7 @@ from .guarded_rewards import NAN_REWARDS, checked, reward_names
 from .settings import GRPOSettings
 from .trainer import MultiRewardTrainer
 from ..models.checkpoints import model_fingerprint, resume_from
-from ..models.loading import check_model_folder, load_policy, lora_config
+from ..models.loading import is_adapter, load_policy, load_tokenizer, load_weights, lora_config
 from ..models.prompts import prompt_messages, with_template
 from ..models.training_result import TrainingResult
 
@@ -67,22 +67,17 @@ def trainable_policy(policy: str | Path, s: GRPOSettings, device: str) -> tuple:
 def _load_in_4bit(policy, dtype):
     from transformers import BitsAndBytesConfig
 
-    check_model_folder(policy)
-    if (Path(policy) / "adapter_config.json").is_file():
+    if is_adapter(policy):
         raise ConfigError(
-            f"{policy} is an adapter, which is not merged into 4-bit weights. Merge it first: merge_adapter"
+            f"{policy} is an adapter, which cannot be merged into 4-bit weights. Merge it first (merge_adapter)"
         )
-    tokenizer = AutoTokenizer.from_pretrained(policy, padding_side="left")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
     bits = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
     here = {"": torch.cuda.current_device()}
-    model = AutoModelForCausalLM.from_pretrained(
-        policy, dtype=dtype, quantization_config=bits, device_map=here, use_safetensors=True
-    )
-    return model, tokenizer
+    model = load_weights(AutoModelForCausalLM, policy, dtype=dtype, quantization_config=bits, device_map=here)
+    model.merged_adapter = None
+    return model, load_tokenizer(policy)
 
 # %% ../../nbs/grpo/40_training.ipynb #a83c0148
 def prompt_rows(
@@ -185,6 +180,8 @@ def train_grpo(
     kl = _let_watch(trainer, s, judge, judge_prompts, tokenizer, folder)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     result = _result(trainer, tokenizer, folder, s, kl, resume)
+    if model.merged_adapter:
+        result.summary["merged_adapter"] = model.merged_adapter
     if trainer.is_world_process_zero():
         _write(result, trainer, s, checkpoints)
     if processes > 1:

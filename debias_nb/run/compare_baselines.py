@@ -12,7 +12,8 @@ from pathlib import Path
 from ..analysis.policy_measures import READING, evaluate_policy
 from ..core.errors import ConfigError
 from ..core.files import read_json, write_json
-from ..grpo.baselines import BASELINES, BaselineSettings, budget, equal_budget, load_baseline, train_baseline
+from ..grpo.baselines import BASELINES, BaselineSettings, budget, equal_budget, train_baseline
+from ..grpo.baseline_answers import load_baseline
 from ..grpo.settings import GRPOSettings
 from ..reward.model import RewardModel
 

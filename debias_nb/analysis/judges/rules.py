@@ -106,4 +106,4 @@ def asserted(
 # %% ../../../nbs/analysis/judges/12_rules.ipynb #c5edf350
 def held_back(before: str) -> bool:
     """Is what follows advised against? *no reason to*, *instead of*, *it is wrong to*."""
-    return bool(clue("holds back", before.rstrip() + " ") or clue("rejects", before))
+    return bool(clue("holds back", before.rstrip()) or clue("rejects", before))
