@@ -59,11 +59,11 @@ class TreeScores:
     def __init__(
         self,
         model,  # a causal LM
-        budget: PassBudget = PassBudget(),
+        budget: PassBudget | None = None,  # by default `PassBudget()`
         row_width: int = 256,  # nodes in one row of the tree
     ):
         weight = next(model.parameters())
-        self.model, self.budget, self.row_width = model, budget, row_width
+        self.model, self.budget, self.row_width = model, budget or PassBudget(), row_width
         self.device, self.dtype, self.config = weight.device, weight.dtype, model.config.get_text_config()
         self.padding = 1.03 if self.device.type == "cpu" else 1.25
 

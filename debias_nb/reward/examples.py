@@ -7,6 +7,7 @@ __all__ = ['BASIS_WORDS', 'World', 'world_of', 'other_group', 'adjectives_in', '
            'require_labels', 'training_examples']
 
 # %% ../../nbs/reward/34_examples.ipynb #98d9b247
+import math
 import re
 from typing import NamedTuple
 
@@ -126,10 +127,11 @@ def unit_of(
     return unit
 
 # %% ../../nbs/reward/34_examples.ipynb #152ce719
-def require_labels(example: Example, dimensions: tuple):
-    """`ConfigError` where examples have no labels for a head."""
-    unknown = [name for name in dimensions if name not in example.labels]
-    if unknown:
+def require_labels(examples: list[Example], dimensions: tuple):
+    """`ConfigError` where no example has a label for a head."""
+    known = {name for e in examples for name, score in e.labels.items() if not math.isnan(score)}
+    unknown = [name for name in dimensions if name not in known]
+    if unknown and examples:
         raise ConfigError(
             f"no labels for the dimension {', '.join(unknown)}. "
             "Pass `extra` rows labelled for it, or leave it out of dimensions"
@@ -166,6 +168,5 @@ def training_examples(
         out += unit_of(plain_examples(x, prompt, texts), material, config.edits)
     if "relevance" not in config.dimensions:  # then an answer to another question costs quality
         out = [e._replace(labels={**e.labels, "quality": 0.5}) if e.kind == "foreign" else e for e in out]
-    if out:
-        require_labels(out[0], config.dimensions)
+    require_labels(out[:4], config.dimensions)
     return out[:n]

@@ -20,7 +20,7 @@ from ..core.errors import DataError
 from ..core.seeds import rng
 from ..core.text import word_tokens
 from .duplicates import near_duplicates
-from .gates import GateResult, _result, meaning, pair_text, read_texts, views
+from .gates import GateResult, gate_result, meaning, pair_text, read_texts, views
 from .taxonomy import Taxonomy
 from .taxonomy_file import load_taxonomy
 
@@ -71,7 +71,7 @@ def gate_leakage(
         for x, j in zip(held, near_duplicates(list(map(pair_text, held)), threshold, against=base)):
             if j is not None:
                 fault("near-duplicates", x, f"{x.prompt[:60]!r} is nearly in train")
-    return _result(
+    return gate_result(
         "leakage",
         faults,
         n,
@@ -112,7 +112,7 @@ def gate_balance(data: dict, limit: float = 0.8, split: str = "train") -> GateRe
                 )
             )
     return replace(
-        _result("balance", faults, len(m) - 1, "distributions", f"evenness at least {limit}", measured=m), bad=()
+        gate_result("balance", faults, len(m) - 1, "distributions", f"evenness at least {limit}", measured=m), bad=()
     )
 
 # %% ../../nbs/synthesis/84_distribution_gates.ipynb #3bae8cc6
@@ -215,7 +215,7 @@ class _Toxicity:
                 self.faults.append((x.id, f"{k} has the insult {g!r}"))
 
     def result(self):
-        return _result(
+        return gate_result(
             "toxicity",
             self.faults,
             self.n,
@@ -302,4 +302,4 @@ def gate_identity(
                         + ", ".join(f"{s:.0%} of the {a} answers name one" for a, s in named.items()),
                     )
                 )
-    return replace(_result("identity", faults, n, "texts", f"AUC {low} to {high}", measured=m), bad=())
+    return replace(gate_result("identity", faults, n, "texts", f"AUC {low} to {high}", measured=m), bad=())

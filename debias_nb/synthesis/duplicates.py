@@ -15,7 +15,7 @@ import numpy as np
 from ..core.errors import ConfigError
 from ..core.progress import progress
 from ..core.text import word_tokens
-from .gates import GateResult, Shared, _result, pair_text, views
+from .gates import GateResult, Shared, gate_result, pair_text, views
 
 # %% ../../nbs/synthesis/82_duplicates.ipynb #fa68acf5
 def _datasketch():
@@ -25,6 +25,24 @@ def _datasketch():
         raise ConfigError("The package datasketch is not installed. Run: pip install datasketch") from None
     return datasketch
 
+# %% ../../nbs/synthesis/82_duplicates.ipynb #b21ca183
+def _ngrams(text, n):
+    """The set of word n-grams of a text; a shorter text is one n-gram."""
+    words = word_tokens(text)
+    return {" ".join(words[i : i + n]) for i in range(max(1, len(words) - n + 1))}
+
+
+def _hashes(ngrams):
+    """Each n-gram as a 32-bit number whose bits are well mixed (shape n, 1)."""
+    numbers = np.fromiter((zlib.crc32(ngram.encode()) for ngram in ngrams), np.uint32, len(ngrams))[:, None]
+    numbers = (numbers ^ (numbers >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    return numbers ^ (numbers >> np.uint32(13))
+
+
+def _numbered(ngrams):
+    """The n-grams as 64-bit numbers, to be intersected quickly within one process."""
+    return np.fromiter(map(hash, ngrams), np.int64, len(ngrams))
+
 # %% ../../nbs/synthesis/82_duplicates.ipynb #00c7f8f0
 class NearIndex:
     """Finds texts that share most of their word n-grams with one that was added."""
@@ -33,44 +51,53 @@ class NearIndex:
         self,
         threshold: float = 0.8,  # Jaccard similarity
         ngram: int = 3,  # words
-        num_perm: int = 128,
+        num_perm: int = 128,  # numbers in a signature
     ):
-        ds = _datasketch()
+        datasketch = _datasketch()
         self.threshold, self.ngram, self.num_perm = threshold, ngram, num_perm
-        self._blank = ds.MinHash(num_perm=num_perm)
-        r = np.random.RandomState(1)
-        self._a, self._b = (
-            r.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1),
-            r.randint(0, 1 << 32, num_perm, dtype=np.uint32),
-        )
-        self.lsh, self.sets = ds.MinHashLSH(threshold=max(0.1, threshold - 0.15), num_perm=num_perm), {}
+        self._blank = datasketch.MinHash(num_perm=num_perm)
+        draw = np.random.RandomState(1)
+        self._factor = draw.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+        self._shift = draw.randint(0, 1 << 32, num_perm, dtype=np.uint32)
+        self.lsh = datasketch.MinHashLSH(threshold=max(0.1, threshold - 0.15), num_perm=num_perm)
+        self.sets = {}
 
-    def signature(self, text: str):  # (hashes of the n-grams, MinHash)
+    def signature(self, text: str) -> tuple:  # (its n-grams, its MinHash)
         """What is compared."""
-        w = word_tokens(text)
-        grams = {" ".join(w[i : i + self.ngram]) for i in range(max(1, len(w) - self.ngram + 1))}
-        h = np.fromiter((zlib.crc32(g.encode()) for g in grams), np.uint32, len(grams))[:, None]
-        h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-        h ^= h >> np.uint32(13)
-        m = self._blank.copy()
-        m.hashvalues = (h * self._a + self._b).min(0).astype(self._blank.hashvalues.dtype)
-        return grams, m  # a*h + b modulo 2**32, for each permutation
+        ngrams = _ngrams(text, self.ngram)
+        minhash = self._blank.copy()
+        permuted = _hashes(ngrams) * self._factor + self._shift  # modulo 2**32, one column for each permutation
+        minhash.hashvalues = permuted.min(0).astype(self._blank.hashvalues.dtype)
+        return ngrams, minhash
 
     def add(self, key, signature) -> None:
-        self.sets[key] = np.sort(np.fromiter(map(hash, signature[0]), np.int64, len(signature[0])))
+        """Add a text by its signature."""
+        self.sets[key] = np.sort(_numbered(signature[0]))
         self.lsh.insert(key, signature[1], check_duplication=False)
 
     def find(self, signature):  # key or None
         """The key of an added text that is near, or None."""
-        b = None
-        for k in self.lsh.query(signature[1]):
-            if b is None:
-                b = np.fromiter(map(hash, signature[0]), np.int64, len(signature[0]))
-            a = self.sets[k]
-            both = len(np.intersect1d(a, b, assume_unique=True))
-            if both >= self.threshold * (len(a) + len(b) - both):
-                return k
+        own = None
+        for key in self.lsh.query(signature[1]):
+            if own is None:
+                own = _numbered(signature[0])
+            other = self.sets[key]
+            shared = len(np.intersect1d(other, own, assume_unique=True))
+            if shared >= self.threshold * (len(other) + len(own) - shared):
+                return key
         return None
+
+# %% ../../nbs/synthesis/82_duplicates.ipynb #1d71ef74
+def _index(threshold, ngram, against, keep):
+    """The index to look in: one that was given, or a new one that holds the texts of `against`."""
+    if isinstance(against, NearIndex):
+        return against
+    index = keep if keep is not None else NearIndex(threshold, ngram)
+    for i, text in enumerate(
+        progress(against, "near-duplicates: texts to compare with") if against is not None else ()
+    ):
+        index.add(i, index.signature(text))
+    return index
 
 # %% ../../nbs/synthesis/82_duplicates.ipynb #78bbc8e6
 def near_duplicates(
@@ -81,62 +108,58 @@ def near_duplicates(
     keep: NearIndex | None = None,  # an empty index that is left holding every text
 ) -> (
     list
-):  # for each text the index of the first kept text (or of the text in `against`) that it nearly repeats, else None
-    """Near-duplicates, greedily: what repeats an earlier text is not itself compared with."""
-    index, out, later = (
-        against if isinstance(against, NearIndex) else keep if keep is not None else NearIndex(threshold, ngram),
-        [],
-        [],
-    )
-    for i, t in enumerate(
-        progress(against, "near-duplicates: texts to compare with") if isinstance(against, list) else ()
-    ):
-        index.add(i, index.signature(t))
-    for i, t in enumerate(progress(texts, "near-duplicates")):
-        s = index.signature(t)
-        out.append(index.find(s))
-        if against is None and out[-1] is None:
-            index.add(i, s)
+):  # for each text the index of the first kept text (or of the text in `against`) that it nearly repeats, or None
+    """Near-duplicates, greedily: what repeats an earlier text is not compared with later ones."""
+    index, found, later = _index(threshold, ngram, against, keep), [], []
+    for i, text in enumerate(progress(texts, "near-duplicates")):
+        signature = index.signature(text)
+        found.append(index.find(signature))
+        if against is None and found[-1] is None:
+            index.add(i, signature)
         elif keep is not None:
-            later.append((i, s))
-    for i, s in later:
-        index.add(i, s)
-    return out
+            later.append((i, signature))
+    for i, signature in later:
+        index.add(i, signature)
+    return found
 
 # %% ../../nbs/synthesis/82_duplicates.ipynb #d5a1fcf6
+def _bare(x):
+    """Prompt and pair without case, punctuation and spaces, as a short hash."""
+    bare = "|".join(re.sub(r"[\W_]+", "", text.lower()) for text in (x.prompt, x.neutral, x.biased))
+    return hashlib.blake2b(bare.encode(), digest_size=12).digest()
+
+# %% ../../nbs/synthesis/82_duplicates.ipynb #7fc0f609
 def gate_duplicates(data: dict) -> GateResult:
     """No prompt-and-pair occurs twice, but for case, punctuation and spaces."""
     seen, faults, n = {}, [], 0
     for _, _, x in views(data):
-        k = hashlib.blake2b(
-            "|".join(re.sub(r"[\W_]+", "", t.lower()) for t in (x.prompt, x.neutral, x.biased)).encode(), digest_size=12
-        ).digest()
         n += 1
-        if k in seen:
-            faults.append((x.id, f"repeats {seen[k]}: {x.prompt[:60]!r}"))
-        else:
-            seen[k] = x.id
-    return _result("duplicates", faults, n, "instances", "none")
+        first = seen.setdefault(_bare(x), x.id)
+        if first != x.id:
+            faults.append((x.id, f"repeats {first}: {x.prompt[:60]!r}"))
+    return gate_result("duplicates", faults, n, "instances", "none")
 
 # %% ../../nbs/synthesis/82_duplicates.ipynb #769b981a
-def gate_near_duplicates(data: dict, threshold: float = 0.8, limit: float = 0.01, split: str = "train") -> GateResult:
+def gate_near_duplicates(
+    data: dict,
+    threshold: float = 0.8,  # Jaccard similarity
+    limit: float = 0.01,  # share of the split
+    split: str = "train",
+) -> GateResult:
     """Few instances of a split nearly repeat another one of it (prompt, neutral and biased response together)."""
     faults, n, by = [], 0, {}
-    for l in sorted({l for _, l, _ in views(data, splits=(split,))}):
-        xs, index = [x for _, _, x in views(data, l, (split,))], NearIndex(threshold)
-        near = near_duplicates(list(map(pair_text, xs)), threshold, keep=index)
-        n += len(xs)
+    for language in sorted({language for _, language, _ in views(data, splits=(split,))}):
+        instances, index = [x for _, _, x in views(data, language, (split,))], NearIndex(threshold)
+        near = near_duplicates(list(map(pair_text, instances)), threshold, keep=index)
+        n += len(instances)
         if isinstance(data, Shared):
-            data.near[split, l, threshold] = index
-        faults += [(x.id, f"nearly repeats {xs[j].id}: {x.prompt[:60]!r}") for x, j in zip(xs, near) if j is not None]
-        by[l] = sum(j is not None for j in near) / len(xs)
+            data.near[split, language, threshold] = index  # the leakage gate looks in it
+        faults += [
+            (x.id, f"nearly repeats {instances[j].id}: {x.prompt[:60]!r}")
+            for x, j in zip(instances, near, strict=True)
+            if j is not None
+        ]
+        by[language] = sum(j is not None for j in near) / len(instances)
     share = len(faults) / n if n else 0.0
-    return _result(
-        "near-duplicates",
-        faults,
-        n,
-        "instances",
-        f"at most {limit:.0%} of {split}",
-        share <= limit,
-        dict(share=share, by_language=by, threshold=threshold),
-    )
+    measured, words = dict(share=share, by_language=by, threshold=threshold), f"at most {limit:.0%} of {split}"
+    return gate_result("near-duplicates", faults, n, "instances", words, share <= limit, measured)

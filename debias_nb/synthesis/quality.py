@@ -20,7 +20,7 @@ from ..core.progress import progress
 from ..core.seeds import to_plain
 from .distribution_gates import _Toxicity, gate_balance, gate_identity, gate_leakage
 from .duplicates import gate_duplicates, gate_near_duplicates
-from .gates import GateResult, Shared, _Language, _Length, gate_labels, gate_schema, read_texts
+from .gates import GateResult, Shared, LanguageReader, LengthReader, gate_labels, gate_schema, read_texts
 from .taxonomy import Taxonomy
 from .taxonomy_file import load_taxonomy
 
@@ -148,7 +148,7 @@ def check_quality(
     t, shared = taxonomy or load_taxonomy(), Shared(data)
 
     def texts():
-        return read_texts(shared, [_Length(), _Language(), _Toxicity(banned)])
+        return read_texts(shared, [LengthReader(), LanguageReader(), _Toxicity(banned)])
 
     steps = {
         "schema": lambda: [gate_schema(shared, t)],
