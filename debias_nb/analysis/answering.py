@@ -10,13 +10,17 @@ from collections import Counter
 
 from .benchmarks.items import answers
 from ..models.sampling import sample
-from ..models.written_answers import parse_response
 from ..models.answer_rules import is_right
+from ..models.written_answers import parse_response
 from ..regift.tasks import Task
 from ..regift.teachers import student_prompt
 from ..synthesis.reading import reading_prompt
 
 # %% ../../nbs/analysis/60_answering.ipynb #53a73eb2
+def _plain(text):
+    return " ".join(word for word in text.lower().strip(" .").split() if word not in ("the", "a", "an"))
+
+
 def match_option(
     answer: str | None,  # as parsed
     item: dict,  # with ans0, ans1, ans2
@@ -24,9 +28,24 @@ def match_option(
     """Strict matching: one option, or none."""
     if answer is None:
         return None
-    plain = lambda s: " ".join(w for w in s.lower().strip(" .").split() if w not in ("the", "a", "an"))
-    hits = [i for i, a in enumerate(answers(item)) if plain(a) == plain(answer)]
+    hits = [i for i, option in enumerate(answers(item)) if _plain(option) == _plain(answer)]
     return hits[0] if len(hits) == 1 else None
+
+# %% ../../nbs/analysis/60_answering.ipynb #0fd82489
+def _write(model, tokenizer, prompts, max_new_tokens, batch_size, seed, desc):
+    """One greedy answer to each prompt."""
+    said = sample(
+        model,
+        tokenizer,
+        prompts,
+        1,
+        max_new_tokens,
+        temperature=0,
+        batch_size=batch_size,
+        seed=seed,
+        desc=desc,
+    )
+    return [texts[0] for texts in said]
 
 # %% ../../nbs/analysis/60_answering.ipynb #3e1f9c0c
 def answer_items(
@@ -39,22 +58,10 @@ def answer_items(
     suffix: str = "",  # said after the question: an instruction, such as ' Think first.'
 ) -> dict:  # predictions (list of int or None), responses, statuses (Counter), unmatched: answers that are no option
     """Let the model write an answer to each item, greedily."""
-    texts = [
-        o[0]
-        for o in sample(
-            model,
-            tokenizer,
-            [reading_prompt(i["context"], i["question"]) + suffix for i in items],
-            1,
-            max_new_tokens,
-            temperature=0,
-            batch_size=batch_size,
-            seed=seed,
-            desc="items",
-        )
-    ]
-    parsed = [parse_response(t) for t in texts]
-    predictions = [match_option(p.answer, i) for p, i in zip(parsed, items)]
+    prompts = [reading_prompt(item["context"], item["question"]) + suffix for item in items]
+    texts = _write(model, tokenizer, prompts, max_new_tokens, batch_size, seed, "items")
+    parsed = [parse_response(text) for text in texts]
+    predictions = [match_option(p.answer, item) for p, item in zip(parsed, items)]
     return dict(
         predictions=predictions,
         responses=texts,
@@ -73,25 +80,13 @@ def answer_tasks(
     suffix: str = "",
     rule: str = "strict",
 ) -> dict:  # right, abstained, failed: a bool per task; responses
-    """Let the model answer reading tasks: does it abstain where the passage does not say, and only there?"""
-    texts = [
-        o[0]
-        for o in sample(
-            model,
-            tokenizer,
-            [student_prompt(t) + suffix for t in tasks],
-            1,
-            max_new_tokens,
-            temperature=0,
-            batch_size=batch_size,
-            seed=seed,
-            desc="tasks",
-        )
-    ]
-    got = [parse_response(t).answer for t in texts]
+    """Let the model answer reading tasks."""
+    prompts = [student_prompt(task) + suffix for task in tasks]
+    texts = _write(model, tokenizer, prompts, max_new_tokens, batch_size, seed, "tasks")
+    given = [parse_response(text).answer for text in texts]
     return dict(
-        right=[is_right(a, t.answers, rule) for a, t in zip(got, tasks)],
-        abstained=[is_right(a, ()) for a in got],
-        failed=[a is None for a in got],
+        right=[is_right(answer, task.answers, rule) for answer, task in zip(given, tasks)],
+        abstained=[is_right(answer, ()) for answer in given],
+        failed=[answer is None for answer in given],
         responses=texts,
     )

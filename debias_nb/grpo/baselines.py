@@ -23,7 +23,7 @@ from ..core.progress import show_progress
 from ..core.seeds import rng, set_seed, stable_hash
 from .guarded_rewards import checked
 from .settings import GRPOSettings
-from .training import prompt_rows, train_grpo
+from .training import prompt_rows, reference_on_disk, train_grpo
 from ..models.checkpoints import WholeCheckpoints, model_fingerprint, resume_from
 from ..models.loading import load_policy, lora_config
 from ..models.prompts import prompt_messages, with_template
@@ -207,17 +207,18 @@ def _train(name, base, instances, folder, s, reward, device):
     model, tokenizer = load_policy(base, device=device)
     checkpoints = folder / "checkpoints" if s.save_every else folder
     build = dict(sft_neutral=_sft, dpo=_dpo, rloo=_rloo)[name]
-    trainer = build(
-        s,
-        instances,
-        tokenizer,
-        checkpoints,
-        get_device(device),
-        reward,
-        model=model,
-        processing_class=with_template(tokenizer),
-        peft_config=lora_config(s.lora_r, s.lora_alpha) if s.lora_r else None,
-    )
+    with reference_on_disk(model, s):
+        trainer = build(
+            s,
+            instances,
+            tokenizer,
+            checkpoints,
+            get_device(device),
+            reward,
+            model=model,
+            processing_class=with_template(tokenizer),
+            peft_config=lora_config(s.lora_r, s.lora_alpha) if s.lora_r else None,
+        )
     trainer.remove_callback(PrinterCallback)
     resume = None
     if s.save_every:

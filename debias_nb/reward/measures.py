@@ -54,13 +54,14 @@ def calibration_error(
     table = reliability_bins(scores, grades, bins)
     return float(sum(abs(row.score - row.grade) * (row.n / len(scores)) for row in table.itertuples()))
 
-# %% ../../nbs/reward/20_measures.ipynb #c66e4b10
+# %% ../../nbs/reward/20_measures.ipynb #22e364ac
 def near_chance(
     pairwise: float,  # share of pairs in the right order
     n: int,  # pairs
+    chance: float = 0.6,  # what a network without training may reach
 ) -> bool:
-    """Whether a coin does as well in more than one of twenty tries (one-sided binomial test)."""
-    return bool(binomtest(math.floor(pairwise * n), n, 0.5, alternative="greater").pvalue > 0.05)
+    """Whether so many pairs are in order by chance in more than one of twenty tries (one-sided binomial test)."""
+    return bool(binomtest(math.floor(pairwise * n), n, chance, alternative="greater").pvalue > 0.05)
 
 # %% ../../nbs/reward/20_measures.ipynb #d023df3d
 def graded_scores(

@@ -147,8 +147,8 @@ def require_trainable(config: RewardConfig, extra: list[Example]):
         )
     if config.objective != "graded" and len(extra) % 4:
         raise ConfigError(
-            f"{len(extra)} rows of your own, and objective {config.objective!r} compares units of four with one prompt. "
-            "Give a multiple of four, or choose 'graded'"
+            f"{len(extra)} rows of your own, and objective {config.objective!r} compares units of four with one "
+            "prompt. Give a multiple of four, or choose 'graded'"
         )
     if not config.examples and not extra:
         raise ConfigError("examples is 0 and there are no rows of your own. Give one of the two")
@@ -296,8 +296,8 @@ def finite(value):
 
 # %% ../../nbs/reward/50_training.ipynb #c07cc86d
 CHANCE = (
-    "the reward orders {pairwise:.0%} of {n} held-out pairs rightly, and a coin might do as well: it has learnt nothing "
-    "that GRPO could use. Train on more examples or longer, and see that the loss falls"
+    "the reward orders {pairwise:.0%} of {n} held-out pairs rightly, which is near chance: it has learnt nothing that "
+    "GRPO could use. Train on more examples or longer, and see that the loss falls"
 )
 
 
@@ -306,7 +306,7 @@ def measured(
     data: dict,
     summary: dict,  # what is known of the training
 ) -> dict:  # with the measures of the validation split, and whether they are near chance
-    """How good the reward is on held-out pairs; warns where a coin might be as good."""
+    """How good the reward is on held-out pairs; warns where that is near chance."""
     if not data.get("validation"):
         return summary
     found = evaluate_reward(model, data, ["validation"], EVALUATED).loc["validation"].to_dict()

@@ -13,11 +13,11 @@ import numpy as np
 
 from ..analysis.answering import answer_items
 from ..analysis.benchmarks.bbq import load_bbq
-from ..analysis.benchmarks.bbq_estimates import bbq_estimates
-from ..analysis.benchmarks.catalogue import has_data
+from ..analysis.benchmarks.bbq_score import bbq_estimates
+from ..analysis.benchmarks.task import has_data
 from ..analysis.benchmarks.crows_pairs import load_crows
 from ..analysis.benchmarks.multiple_choice import evaluate_mc
-from ..analysis.benchmarks.pairs import evaluate_pairs
+from ..analysis.benchmarks.crows_pairs import evaluate_pairs
 from ..analysis.benchmarks.subsets import sample_groups
 from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.metrics.intervals import wilson

@@ -9,7 +9,7 @@ __all__ = ['add_regift_arguments', 'run_regift', 'answer_bbq', 'choose_bbq', 'pr
 from dataclasses import replace
 from pathlib import Path
 
-from ..analysis.benchmarks.bbq_estimates import bbq_estimates
+from ..analysis.benchmarks.bbq_score import bbq_estimates
 from ..core.errors import ConfigError
 from ..core.files import read_jsonl, write_json
 from ..core.run_folder import git_commit

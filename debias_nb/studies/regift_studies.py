@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from ..analysis.answering import answer_items, answer_tasks
-from ..analysis.benchmarks.bbq_estimates import bbq_estimates
+from ..analysis.benchmarks.bbq_score import bbq_estimates
 from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.judges.verdicts import fairness_rate
 from ..analysis.metrics.intervals import estimate

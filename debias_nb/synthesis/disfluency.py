@@ -9,48 +9,14 @@ __all__ = ['garble']
 import re
 
 # %% ../../nbs/synthesis/36_disfluency.ipynb #74e36051
-_DROP = set(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "of",
-        "to",
-        "be",
-        "that",
-        "it",
-        "in",
-        "and",
-        "as",
-        "does",
-        "do",
-        "for",
-        "with",
-        "will",
-        "by",
-        "from",
-    ]
-)
+_DROP = {
+    *("a", "an", "the", "is", "are", "of", "to", "be", "that", "it", "in", "and", "as", "does", "do", "for"),
+    *("with", "will", "by", "from"),
+}
 _AGREE = {
-    "is": "are",
-    "are": "is",
-    "has": "have",
-    "have": "has",
-    "does": "do",
-    "do": "does",
-    "a": "an",
-    "an": "a",
-    "they": "them",
-    "their": "they",
-    "who": "which",
-    "was": "were",
-    "depends": "depending",
-    "can": "can to",
-    "cannot": "not can",
-    "could": "could to",
-    "would": "would to",
+    **{"is": "are", "are": "is", "has": "have", "have": "has", "does": "do", "do": "does", "was": "were"},
+    **{"a": "an", "an": "a", "they": "them", "their": "they", "who": "which", "depends": "depending"},
+    **{"can": "can to", "cannot": "not can", "could": "could to", "would": "would to"},
 }
 _GLUE = {"not", "no", "never", "cannot", "nobody", "nothing"}
 
@@ -59,27 +25,103 @@ def _glued(words):
     """Join a negation with the word after it."""
     out, i = [], 0
     while i < len(words):
-        if words[i].lower() in _GLUE and i + 1 < len(words):
-            out.append(words[i] + " " + words[i + 1])
-            i += 2
-        else:
-            out.append(words[i])
-            i += 1
+        step = 2 if words[i].lower() in _GLUE and i + 1 < len(words) else 1
+        out.append(" ".join(words[i : i + step]))
+        i += step
     return out
 
 # %% ../../nbs/synthesis/36_disfluency.ipynb #d4d026da
-def _swap_chunks(ws, r, size):
+def _swap_chunks(words, r, size):
     """Neighbouring chunks exchanged, all along."""
     chunks, i = [], 0
-    while i < len(ws):
+    while i < len(words):
         k = r.randrange(1, size + 1)
-        chunks.append(ws[i : i + k])
+        chunks.append(words[i : i + k])
         i += k
     for i in range(0, len(chunks) - 1, 2):
         chunks[i], chunks[i + 1] = chunks[i + 1], chunks[i]
-    return [w for c in chunks for w in c]
+    return [word for chunk in chunks for word in chunk]
+
+
+def _repeat(words, r, mark, times):
+    """Say one to three words again, in place; never the group's name."""
+    i = r.randrange(len(words) - 2)
+    part = words[i : i + r.randrange(1, 4)]
+    if mark not in part:
+        words[i:i] = part * times
+
+# %% ../../nbs/synthesis/36_disfluency.ipynb #ac86d4bd
+def _garbled_words(words, kinds, r, mark):
+    """One English sentence."""
+    words = _glued(words)
+    if "agreement" in kinds:
+        words = [_AGREE.get(w.lower(), w) for w in words]
+    if "missing" in kinds:
+        words = [w for w in words if w.lower() not in _DROP] or words
+    if "order" in kinds:
+        words = _swap_chunks(words, r, 2)
+    if "repeat" in kinds and len(words) > 3:
+        for _ in range(2):
+            _repeat(words, r, mark, 1)
+    return words
+
+
+def _garble_en(text, kinds, r, mark):
+    out = []
+    for sentence in re.findall(r"[^.!?]+[.!?]*", text):
+        last = sentence.rstrip()[-1:]
+        words = _garbled_words(re.findall(r"[\w'’-]+|" + mark, sentence), kinds, r, mark)
+        out.append((words, last if last in ".!?" else ""))
+    if "cut" in kinds:
+        words, _ = out[-1]
+        k = max(2, len(words) - max(2, len(words) // 3))
+        if mark not in words[k:] and len(words) > 4:
+            out[-1] = (words[:k], "")
+    if "run-on" in kinds:
+        return " ".join(w.lower() if w != mark else w for words, _ in out for w in words)
+    return " ".join(" ".join(words) + end for words, end in out)
+
+# %% ../../nbs/synthesis/36_disfluency.ipynb #a1ed6584
+_DROP_ZH = "的了是会都在把就也着得"
+_AGREE_ZH = {
+    **{"位": "个们", "会": "会会", "可以": "能可", "一个": "一条", "这位": "这些位"},
+    **{"什么": "什", "觉得": "觉", "地": "的", "得": "地"},
+}
+_CLAUSE_ZH = r"[^，。！？；：]+[，。！？；：]*"
+_CHARACTERS_ZH = r"[不没无别][^\s]|[a-zA-Z0-9]+|."
+
+
+def _garbled_characters(body, kinds, r, mark):
+    """One Chinese clause."""
+    if "agreement" in kinds:
+        for wanted, wrong in r.sample(sorted(_AGREE_ZH.items()), 4):
+            body = body.replace(wanted, wrong)
+    characters = re.findall(_CHARACTERS_ZH, body)
+    if "missing" in kinds:
+        characters = [c for c in characters if c not in _DROP_ZH] or characters
+    if "order" in kinds:
+        characters = _swap_chunks(characters, r, 3)
+    if "repeat" in kinds and len(characters) > 4:
+        _repeat(characters, r, mark, 2)
+    return characters
+
+
+def _garble_zh(text, kinds, r, mark):
+    out = []
+    for clause in re.findall(_CLAUSE_ZH, text):
+        body, end = re.match(r"([^，。！？；：]*)(.*)", clause).groups()
+        out.append((_garbled_characters(body, kinds, r, mark), end))
+    if "cut" in kinds:
+        characters, _ = out[-1]
+        k = max(2, len(characters) // 2)
+        if mark not in characters[k:] and len(characters) > 4:
+            out[-1] = (characters[:k], "")
+    return "".join("".join(characters) + ("" if "run-on" in kinds else end) for characters, end in out)
 
 # %% ../../nbs/synthesis/36_disfluency.ipynb #b0ff1762
+_MARK = "\ue000"  # a character that no text holds
+
+
 def garble(
     text: str,  # a fluent text
     name: str,  # the group's phrase in it, kept whole; '' where it names none
@@ -87,83 +129,11 @@ def garble(
     language: str = "en",
 ) -> str:
     """The text as someone might produce it who has lost hold of the language."""
-    mark = "\ue000"
     if name:
         i = text.lower().find(name.lower())
         if i >= 0:
-            name, text = text[i : i + len(name)], text[:i] + mark + text[i + len(name) :]
+            name, text = text[i : i + len(name)], text[:i] + _MARK + text[i + len(name) :]
     heavy = r.choice(("order", "missing", "repeat"))
     light = r.sample(("agreement", "run-on", "cut", "order", "missing", "repeat"), 2)
-    kinds = {heavy, *light}
-    out = (_garble_zh if language == "zh" else _garble_en)(text, kinds, r, mark)
-    return out.replace(mark, name) if name else out
-
-# %% ../../nbs/synthesis/36_disfluency.ipynb #ac86d4bd
-def _garble_en(text, kinds, r, mark):
-    out = []
-    for s in re.findall(r"[^.!?]+[.!?]*", text):
-        end = s.rstrip()[-1:] if s.rstrip()[-1:] in ".!?" else ""
-        ws = _glued(re.findall(r"[\w'’-]+|" + mark, s))
-        if "agreement" in kinds:
-            ws = [_AGREE.get(w.lower(), w) for w in ws]
-        if "missing" in kinds:
-            ws = [w for w in ws if w.lower() not in _DROP] or ws
-        if "order" in kinds:
-            ws = _swap_chunks(ws, r, 2)
-        if "repeat" in kinds and len(ws) > 3:
-            for _ in range(2):
-                i = r.randrange(len(ws) - 2)
-                part = ws[i : i + r.randrange(1, 4)]
-                if mark not in part:
-                    ws[i:i] = part
-        out.append((ws, end))
-    if "cut" in kinds:
-        ws, end = out[-1]
-        k = max(2, len(ws) - max(2, len(ws) // 3))
-        if mark not in ws[k:] and len(ws) > 4:
-            out[-1] = (ws[:k], "")
-    if "run-on" in kinds:
-        return " ".join(w.lower() if w != mark else w for ws, _ in out for w in ws)
-    return " ".join(" ".join(ws) + end for ws, end in out)
-
-# %% ../../nbs/synthesis/36_disfluency.ipynb #a1ed6584
-_DROP_ZH, _AGREE_ZH = (
-    "的了是会都在把就也着得",
-    {
-        "位": "个们",
-        "会": "会会",
-        "可以": "能可",
-        "一个": "一条",
-        "这位": "这些位",
-        "什么": "什",
-        "觉得": "觉",
-        "地": "的",
-        "得": "地",
-    },
-)
-
-
-def _garble_zh(text, kinds, r, mark):
-    out = []
-    for s in re.findall(r"[^，。！？；：]+[，。！？；：]*", text):
-        body, end = re.match(r"([^，。！？；：]*)(.*)", s).groups()
-        if "agreement" in kinds:
-            for a, b in r.sample(sorted(_AGREE_ZH.items()), 4):
-                body = body.replace(a, b)
-        cs = re.findall(r"[不没无别][^\s]|[a-zA-Z0-9]+|.", body)
-        if "missing" in kinds:
-            cs = [c for c in cs if c not in _DROP_ZH] or cs
-        if "order" in kinds:
-            cs = _swap_chunks(cs, r, 3)
-        if "repeat" in kinds and len(cs) > 4:
-            i = r.randrange(len(cs) - 2)
-            part = cs[i : i + r.randrange(1, 4)]
-            if mark not in part:
-                cs[i:i] = part * 2
-        out.append((cs, end))
-    if "cut" in kinds:
-        cs, end = out[-1]
-        k = max(2, len(cs) // 2)
-        if mark not in cs[k:] and len(cs) > 4:
-            out[-1] = (cs[:k], "")
-    return "".join("".join(cs) + ("" if "run-on" in kinds else end) for cs, end in out)
+    out = (_garble_zh if language == "zh" else _garble_en)(text, {heavy, *light}, r, _MARK)
+    return out.replace(_MARK, name) if name else out

@@ -92,7 +92,7 @@ class Drawer:
 # %% ../../nbs/synthesis/37_draft.ipynb #7e266724
 def _meaning(d):
     """Who, where, who asks, and the words for the trait."""
-    pools, grammar = d.pools, d.grammar
+    pools = d.pools
     category = d.r.choices(list(pools.meanings), cum_weights=pools.weights)[0]
     group, traits = d.choose(pools.meanings[category])
     dimension, counterparts = d.choose(traits)

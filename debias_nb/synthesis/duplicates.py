@@ -134,9 +134,10 @@ def gate_duplicates(data: dict) -> GateResult:
     seen, faults, n = {}, [], 0
     for _, _, x in views(data):
         n += 1
-        first = seen.setdefault(_bare(x), x.id)
-        if first != x.id:
-            faults.append((x.id, f"repeats {first}: {x.prompt[:60]!r}"))
+        key = _bare(x)
+        if key in seen:
+            faults.append((x.id, f"repeats {seen[key]}: {x.prompt[:60]!r}"))
+        seen.setdefault(key, x.id)
     return gate_result("duplicates", faults, n, "instances", "none")
 
 # %% ../../nbs/synthesis/82_duplicates.ipynb #769b981a

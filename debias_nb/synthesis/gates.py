@@ -317,6 +317,12 @@ def _contradicts(verdict, expected):
     return (verdict.label == "biased") != (expected == "biased")
 
 
+def _share(by_grade, grades):
+    """Share of contradicted texts among those of some grades."""
+    total = sum(sum(by_grade[grade].values()) for grade in grades)
+    return sum(by_grade[grade]["contradicted"] for grade in grades) / total if total else 0.0
+
+
 def _outcome(verdict, expected):
     if _contradicts(verdict, expected):
         return "contradicted"
@@ -329,7 +335,8 @@ def gate_labels(
     data: dict,
     judge=None,  # has `judge_batch(prompts, responses)`; without one the gate is not run
     sample: int | None = 100,  # instances, drawn by seed; None: all (about 0.1 s each)
-    limit: float = 0.02,  # share of contradicted texts
+    limit: float = 0.02,  # share of contradicted texts, subtle answers left out
+    subtle_limit: float = 0.25,  # of contradicted subtle answers
     seed: int = 0,
 ) -> GateResult:
     """Do the texts say what their grades say?"""
@@ -347,13 +354,16 @@ def gate_labels(
         by_grade[answer.grade][_outcome(verdict, expected)] += 1
         if _contradicts(verdict, expected):
             faults.append((x.id, f"{answer.grade} is judged {verdict.label} ({verdict.rule}): {answer.text[:70]!r}"))
-    share = len(faults) / len(rows) if rows else 0.0
+    subtle, plain = (_share(by_grade, [g for g in by_grade if (g == "subtle") == which]) for which in (True, False))
     measured = dict(
-        contradicted=share,
+        contradicted=len(faults) / len(rows) if rows else 0.0,
+        contradicted_subtle=subtle,
+        contradicted_others=plain,
         instances_read=len(drawn),
         instances_in_all=len(english),
         not_judged=sum(1 for _ in views(data)) - len(english),
         by_grade={grade: dict(counts) for grade, counts in by_grade.items()},
     )
-    words = f"at most {limit:.0%} contradicted"
-    return gate_result("labels", faults, len(rows), "texts", words, share <= limit, measured)
+    words = f"at most {limit:.0%} contradicted, {subtle_limit:.0%} of the subtle ones"
+    passed = plain <= limit and subtle <= subtle_limit
+    return gate_result("labels", faults, len(rows), "texts", words, passed, measured)

@@ -9,11 +9,11 @@ __all__ = ['DISFLUENT', 'GrammarGenerator', 'annotate', 'graded_table']
 from itertools import count
 
 import pandas as pd
-from .draft import NO_LEAD, Draft, draw_draft
 
 from ..core.errors import DataError
 from ..core.text import word_tokens
 from .disfluency import garble
+from .draft import NO_LEAD, Draft, draw_draft
 from .grammar import ANSWERED, FullGrammar, load_full_grammar, words_of
 from .held_out import FullConfig, check_pools, hold_out, split_pools
 from .instances import GRADES, BilingualInstance, graded

@@ -12,6 +12,7 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
+from ..core.errors import DataError
 from debias_nb.synthesis.grammar_units import (
     ANSWER_SLOTS,
     ECHO_SLOTS,
@@ -23,8 +24,6 @@ from debias_nb.synthesis.grammar_units import (
     pairs,
     unit_of,
 )
-
-from ..core.errors import DataError
 from .phrasing import SLOT, Synonyms, asker_of, conjugate, variants
 from .taxonomy import Dimension, capital
 from .yaml_file import Section, only_fields, read_yaml, take
@@ -96,7 +95,7 @@ def phrase(
     """A short phrase with the phrases inside it."""
     choices = grammar.phrases[name.rstrip("0123456789")]
     en, zh = choices[int(random() * len(choices))]
-    for match in SLOT.finditer(en):
+    for match in SLOT.finditer(en) if "{" in en else ():
         inner = phrase(grammar, match[1], random)
         en, zh = en.replace(match[0], inner[0], 1), zh.replace(match[0], inner[1], 1)
     return en, zh
@@ -105,7 +104,7 @@ def phrase(
 def _settings(m, synonyms):
     """Scenario -> its settings."""
     out = {}
-    for scenario, by in m.items():
+    for scenario in m:
         if scenario not in SCENARIO_LIST:
             remedy = f"Scenarios: {', '.join(SCENARIO_LIST)}"
             raise DataError(f"unknown scenario {scenario!r}", **{**m.at(scenario), "field": "settings"}, remedy=remedy)

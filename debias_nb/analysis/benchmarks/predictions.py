@@ -6,258 +6,39 @@
 __all__ = ['score_predictions']
 
 # %% ../../../nbs/analysis/benchmarks/70_predictions.ipynb #b194a367
-import re
-from collections import defaultdict
 from pathlib import Path
 
-from .bbq import _numbered_jsonl, bbq_scores, load_bbq, match_answer
-from .catalogue import benchmark_path
-from .cbbq import cbbq_scores, load_cbbq
-from .cold import cold_scores, load_cold
-from .crows_pairs import crows_scores, load_crows
-from .items import answers
-from .pairs import read_pronoun
-from .stereoset import _STEREOSET_LABELS, load_stereoset, stereoset_scores
-from .winobias import load_winobias, winobias_scores
-from .winogender import load_winogender, winogender_scores
-from ...core.errors import ConfigError, DataError
-from ...core.files import check_row, read_json
+from .task import find_tasks, get_task
+
+from ...core.errors import ConfigError
 
 # %% ../../../nbs/analysis/benchmarks/70_predictions.ipynb #f026c429
 def score_predictions(
-    benchmark: str,  # 'BBQ', 'CBBQ', 'StereoSet', 'CrowS_Pairs', 'WinoBias', 'Winogender' or 'COLD'
+    benchmark: str,  # name of a task, such as 'bbq' or 'crows_pairs'
     predictions: str | Path,  # a file, or a folder of .jsonl files
     mode: str | None = None,  # see the table; None takes the benchmark's first
-    path: str | Path | None = None,  # the benchmark itself; default $DEBIAS_NB_DATA
+    path: str | Path | None = None,  # the benchmark; default $DEBIAS_NB_DATA
     field: str | None = None,  # which prediction field ('unifiedqa' with several; by default the RACE format's)
     log=print,
 ) -> dict:  # benchmark, mode, n_predicted, n_items, and 'scores' as the benchmark's own function gives them
     """The official score of a predictions file."""
-    modes = dict(
-        BBQ=("choice", "unifiedqa"),
-        CBBQ=("choice",),
-        StereoSet=("official",),
-        CrowS_Pairs=("pairs",),
-        WinoBias=("choice",),
-        Winogender=("choice",),
-        COLD=("label",),
-    )
-    if benchmark not in modes:
-        raise ConfigError(f"no benchmark {benchmark!r} to score predictions of. There are: {', '.join(modes)}")
-    mode = mode or modes[benchmark][0]
-    if mode not in modes[benchmark]:
-        raise ConfigError(f"{benchmark} has no mode {mode!r}. There are: {', '.join(modes[benchmark])}")
-    predictions = Path(predictions)
-    out = dict(benchmark=benchmark, mode=mode, predictions=str(predictions))
-    if mode == "official":
-        p = read_json(predictions)
-        items = load_stereoset(path)
-        if not isinstance(p, dict):
-            raise DataError(
-                "is not a JSON object",
-                file=predictions,
-                remedy='Expected {"intrasentence": [...], "intersentence": [...]}',
-            )
-        scores = {}
-        for s in ("intrasentence", "intersentence"):
-            for k, r in enumerate(p.get(s, [])):
-                if not isinstance(r, dict) or "id" not in r or not isinstance(r.get("score"), (int, float)):
-                    raise DataError(
-                        "lacks id or a numeric score",
-                        file=predictions,
-                        field=f"{s}[{k}]",
-                        remedy='Each entry is {"id": ..., "score": ...}',
-                    )
-                scores[r["id"]] = float(r["score"])
-        have = [i for i in items if all(i[f"{l}_id"] in scores for l in _STEREOSET_LABELS.values())]
-        if not have:
-            raise DataError("scores no item of StereoSet", file=predictions, remedy="Its ids must be those of dev.json")
-        return dict(
-            **out, n_predicted=len(have), n_items=len(items), scores=stereoset_scores(have, scores, ties="official")
-        )
-    files = sorted(predictions.glob("*.jsonl")) if predictions.is_dir() else [predictions]
-    if not files:
-        raise DataError("holds no .jsonl files", file=predictions, remedy="Pass a predictions file")
-    rows = [(f, line, r) for f in files for line, r in _numbered_jsonl(f)]
-    if mode == "pairs":
-        items = load_crows(path)
-        known = {i["id"]: i for i in items}
-        got = {}
-        for f, line, r in rows:
-            check_row(r, dict(id=(str, int), more=(int, float), less=(int, float)), f, line)
-            if str(r["id"]) not in known:
-                raise DataError(
-                    f"no pair {r['id']!r}",
-                    file=f,
-                    line=line,
-                    field="id",
-                    remedy="It is the first column of crows_pairs_anonymized.csv",
-                )
-            got[str(r["id"])] = float(r["more"]), float(r["less"])
-        have = [i for i in items if i["id"] in got]
-        return dict(
-            **out,
-            n_predicted=len(have),
-            n_items=len(items),
-            scores=crows_scores(have, [got[i["id"]][0] for i in have], [got[i["id"]][1] for i in have]),
-        )
-    if benchmark in ("WinoBias", "Winogender", "COLD"):
-        return _score_others(benchmark, rows, path, out, log)
-    cats = (
-        sorted({str(r.get("category")) for _, _, r in rows})
-        if benchmark == "BBQ" and all(r.get("category") for _, _, r in rows)
-        else None
-    )
-    items = (
-        load_bbq(path, _bbq_categories(path, cats, rows), log=log) if benchmark == "BBQ" else load_cbbq(path, log=log)
-    )
-    index, used, paired = defaultdict(list), set(), []
-    for i in items:
-        index[i["category"], str(i["example_id"])].append(i)
-    if mode == "unifiedqa":
-        fields = sorted({k for _, _, r in rows for k in r if "_pred_" in k or k == "prediction"})
-        race = [k for k in fields if k.endswith("_pred_race")]  # the format of the published bias scores
-        if field is None and len(fields) > 1 and len(race) == 1:
-            field = race[0]
-            log(f"{benchmark}: scoring {field}, of {', '.join(fields)}")
-        if field is None and len(fields) != 1:
-            raise ConfigError(
-                f"the file has {len(fields)} prediction fields ({', '.join(fields) or 'none'}). Choose one with field"
-            )
-        field = field or fields[0]
-    else:
-        field = field or "prediction"
-    for f, line, r in rows:
-        check_row(r, dict(category=str, example_id=(int, str)), f, line)
-        if field not in r:
-            raise DataError("is missing", file=f, line=line, field=field, remedy=f"The row has: {', '.join(r)}")
-        cand = [
-            i
-            for i in index[r["category"], str(r["example_id"])]
-            if all(str(r[k]) == str(i[k]) for k in ("question_index", "context_condition") if k in r)
-        ]
-        if len(cand) != 1:
-            raise DataError(
-                f"matches {len(cand)} items of {benchmark}",
-                file=f,
-                line=line,
-                field="example_id",
-                remedy="Give category, example_id, question_index and context_condition as the benchmark has them",
-            )
-        k = id(cand[0])
-        if k in used:
-            raise DataError(
-                "a second prediction for the same item",
-                file=f,
-                line=line,
-                field="example_id",
-                remedy="Give one prediction per item",
-            )
-        used.add(k)
-        paired.append((cand[0], _read_prediction(r[field], cand[0], f, line, field)))
-    its, ps = [i for i, _ in paired], [p for _, p in paired]
-    log(f"{benchmark}: {len(its)} predictions for {len(items)} items, {ps.count(None)} unreadable")
+    scored = [name for name, task in find_tasks().items() if task.prediction_modes]
+    if benchmark.partition(":")[0].lower().replace("-", "_") not in scored:
+        raise ConfigError(f"no benchmark {benchmark!r} to score predictions of. There are: {', '.join(scored)}")
+    task = get_task(benchmark, path)
+    mode = mode or task.prediction_modes[0]
+    if mode not in task.prediction_modes:
+        raise ConfigError(f"{task.title} has no mode {mode!r}. There are: {', '.join(task.prediction_modes)}")
+    found = task.read_predictions(Path(predictions), mode, field, log)
+    unreadable = found.answers.count(None)
+    log(f"{task.title}: {len(found.items)} predictions for {len(found.all_items)} items, {unreadable} unreadable")
     return dict(
-        **out,
-        field=field,
-        n_predicted=len(its),
-        n_items=len(items),
-        unreadable=ps.count(None),
-        scores=(bbq_scores if benchmark == "BBQ" else cbbq_scores)(its, ps),
+        benchmark=task.title,
+        mode=mode,
+        predictions=str(predictions),
+        **found.notes,
+        n_predicted=len(found.items),
+        n_items=len(found.all_items),
+        unreadable=unreadable,
+        scores=task.official(found.items, found.answers),
     )
-
-# %% ../../../nbs/analysis/benchmarks/70_predictions.ipynb #37c006c2
-def _score_others(benchmark, rows, path, out, log):
-    items = dict(WinoBias=load_winobias, Winogender=load_winogender, COLD=load_cold)[benchmark](path)
-    score = dict(WinoBias=winobias_scores, Winogender=winogender_scores, COLD=cold_scores)[benchmark]
-    key = dict(WinoBias=lambda i: (i["id"], i["pro"]), Winogender=lambda i: i["id"])
-    index = dict(enumerate(items)) if benchmark == "COLD" else {key[benchmark](i): i for i in items}
-    got = {}
-    need = dict(WinoBias=dict(id=str, pro=bool), Winogender=dict(id=str), COLD=dict(index=int))[benchmark]
-    for f, line, r in rows:
-        check_row(r, need, f, line)
-        k = r["index"] if benchmark == "COLD" else key[benchmark](r)
-        if k not in index:
-            raise DataError(
-                f"no item {k!r} in {benchmark}",
-                file=f,
-                line=line,
-                field=next(iter(need)),
-                remedy="Use the keys that the benchmark has",
-            )
-        if k in got:
-            raise DataError(
-                "a second prediction for the same item",
-                file=f,
-                line=line,
-                field=next(iter(need)),
-                remedy="Give one prediction per item",
-            )
-        if "prediction" not in r:
-            raise DataError("is missing", file=f, line=line, field="prediction", remedy=f"The row has: {', '.join(r)}")
-        x = r["prediction"]
-        p = (
-            x
-            if x in (0, 1) and isinstance(x, int) and not isinstance(x, bool)
-            else read_pronoun(x, index[k])
-            if benchmark != "COLD" and isinstance(x, str)
-            else None
-        )
-        if p is None and (benchmark == "COLD" or not (x is None or isinstance(x, str))):
-            raise DataError(
-                f"is {x!r}",
-                file=f,
-                line=line,
-                field="prediction",
-                remedy="It is 0 or 1" + ("" if benchmark == "COLD" else ", a name, or null"),
-            )
-        got[k] = p
-    have = [(i, got[k]) for k, i in index.items() if k in got]
-    its, ps = [i for i, _ in have], [p for _, p in have]
-    log(f"{benchmark}: {len(its)} predictions for {len(items)} items, {ps.count(None)} unreadable")
-    return dict(**out, n_predicted=len(its), n_items=len(items), unreadable=ps.count(None), scores=score(its, ps))
-
-# %% ../../../nbs/analysis/benchmarks/70_predictions.ipynb #7b6fee8f
-def _bbq_categories(path, cats, rows):
-    if cats is None:
-        return None
-    p = benchmark_path("BBQ", path)
-    folder = p / "data" if (p / "data").is_dir() else p
-    gone = [c for c in cats if folder.is_dir() and not (folder / f"{c}.jsonl").is_file()]
-    if gone:
-        f, line = next((f, line) for f, line, r in rows if r["category"] == gone[0])
-        raise DataError(
-            f"BBQ has no category {gone[0]!r} in {folder}",
-            file=f,
-            line=line,
-            field="category",
-            remedy="Correct it, or get that category",
-        )
-    return cats if folder.is_dir() else None
-
-# %% ../../../nbs/analysis/benchmarks/70_predictions.ipynb #a028d79d
-def _read_prediction(x, item, file, line, field):
-    if x is None:
-        return None
-    if isinstance(x, bool) or not isinstance(x, (int, str)):
-        raise DataError(
-            f"is {type(x).__name__}",
-            file=file,
-            line=line,
-            field=field,
-            remedy="It is an index, a letter, an option, or null",
-        )
-    if isinstance(x, int):
-        if x not in (0, 1, 2):
-            raise DataError(
-                f"is {x}",
-                file=file,
-                line=line,
-                field=field,
-                remedy="An index is 0, 1 or 2; null when there was no answer",
-            )
-        return x
-    m = re.fullmatch(r"\(?([ABCabc012])\)?[.:]?", x.strip())
-    if m:
-        return "012".find(m[1]) if m[1].isdigit() else "abc".index(m[1].lower())
-    return match_answer(x, answers(item))

@@ -12,23 +12,23 @@ from collections import defaultdict
 from .items import answers
 from ...core.seeds import rng
 
+# %% ../../../nbs/analysis/benchmarks/60_subsets.ipynb #ace6e6c7
+def _opening(context):
+    return re.split(r"(?<=[.!?。！？])", context.strip())[0]
+
 # %% ../../../nbs/analysis/benchmarks/60_subsets.ipynb #2c495d75
 def item_group(item: dict) -> tuple:
-    """What the items of one group (in BBQ four: polarity and context) have in common; an item's own `item_group` goes first."""
+    """What the items of one group (in BBQ four: polarity and context) have in common; an own `item_group` goes first."""
     if "item_group" in item:
         return item["category"], item["item_group"]
     return item["category"], str(item["question_index"]), tuple(answers(item)), _opening(item["context"])
 
 # %% ../../../nbs/analysis/benchmarks/60_subsets.ipynb #818e58b1
-def _opening(context):
-    return re.split(r"(?<=[.!?。！？])", context.strip())[0]
-
-
 def template(item: dict) -> str:
     """The template an item was made from: the unit that intervals redraw. An item's own `template` goes first."""
-    return (
-        item["template"] if "template" in item else f"{item['category']}/{item.get('question_index', item.get('id'))}"
-    )
+    if "template" in item:
+        return item["template"]
+    return f"{item['category']}/{item.get('question_index', item.get('id'))}"
 
 # %% ../../../nbs/analysis/benchmarks/60_subsets.ipynb #92408bb5
 def sample_groups(
@@ -36,17 +36,18 @@ def sample_groups(
     limit: int | None,  # about how many items; None for all
     seed: int = 0,
     group=item_group,  # what defines a group
-) -> list[dict]:  # whole groups, in the items' own order, about equally many items of each category
+    stratum=lambda item: item["category"],  # what the sample is even over
+) -> list[dict]:  # whole groups, in the items' own order, about equally many items of each stratum
     """A sample of whole groups."""
     if limit is None or limit >= len(items):
         return list(items)
-    cats = defaultdict(lambda: defaultdict(list))
-    for k, i in enumerate(items):
-        cats[i["category"]][group(i)].append(k)
+    strata = defaultdict(lambda: defaultdict(list))
+    for k, item in enumerate(items):
+        strata[stratum(item)][group(item)].append(k)
     r, keep = rng(seed, "sample_groups"), []
-    queues = {c: r.sample(list(g.values()), len(g)) for c, g in sorted(cats.items())}
-    while len(keep) < limit and any(queues.values()):
-        for q in queues.values():
-            if q and len(keep) < limit:
-                keep += q.pop()
+    queues = [r.sample(list(groups.values()), len(groups)) for _, groups in sorted(strata.items())]
+    while len(keep) < limit and any(queues):
+        for queue in queues:
+            if queue and len(keep) < limit:
+                keep += queue.pop()
     return [items[k] for k in sorted(keep)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import jinja2
 from PIL import Image, UnidentifiedImageError
 
-from ..benchmarks.catalogue import BENCHMARKS as SOURCES
+from ..benchmarks.catalogue import catalogue
 from .before_after import _models
 from .figures import CAPTIONS
 from .findings import _TONE, BENCHMARKS, estimates, findings, not_measured, p_text
@@ -366,25 +366,13 @@ def swapped_words(
     return [p for p in left if p[0]], [p for p in right if p[0]]
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #83ad2849
-_KEYS = dict(
-    bbq="BBQ",
-    cbbq="CBBQ",
-    ccbbq="CC_BBQ",
-    crows_pairs="CrowS_Pairs",
-    stereoset="StereoSet",
-    winobias="WinoBias",
-    winogender="Winogender",
-    bold="BOLD",
-    cold="COLD",
-)
-
-
 def _sources(metrics):
     """Paper, licence, unit and ideal of the benchmarks that were measured."""
+    facts = catalogue()
     return [
-        dict(SOURCES[_KEYS[b]], name=BENCHMARKS.get(b, b))
+        dict(facts[b], name=BENCHMARKS.get(b, b))
         for b, d in (metrics.get("benchmarks") or {}).items()
-        if b in _KEYS and isinstance(d, dict) and "skipped" not in d
+        if b in facts and isinstance(d, dict) and "skipped" not in d
     ]
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #bc2396da
