@@ -54,14 +54,16 @@ def calibration_error(
     table = reliability_bins(scores, grades, bins)
     return float(sum(abs(row.score - row.grade) * (row.n / len(scores)) for row in table.itertuples()))
 
-# %% ../../nbs/reward/20_measures.ipynb #22e364ac
+# %% ../../nbs/reward/20_measures.ipynb #43b1f001
 def near_chance(
     pairwise: float,  # share of pairs in the right order
     n: int,  # pairs
-    chance: float = 0.6,  # what a network without training may reach
+    auc: float,  # of fairness, over all graded responses
+    bar: float = 0.6,  # what a network without training may reach
 ) -> bool:
-    """Whether so many pairs are in order by chance in more than one of twenty tries (one-sided binomial test)."""
-    return bool(binomtest(math.floor(pairwise * n), n, chance, alternative="greater").pvalue > 0.05)
+    """Whether either measure lies where a network that knows nothing may be (binomial test, one-sided, 5%)."""
+    by_chance = binomtest(math.floor(pairwise * n), n, bar, alternative="greater").pvalue > 0.05
+    return bool(by_chance or not auc > bar)
 
 # %% ../../nbs/reward/20_measures.ipynb #d023df3d
 def graded_scores(
@@ -109,19 +111,23 @@ def measure_split(
     model: RewardModel,
     instances: list[Instance],
     label: str = "",  # of a progress bar; none where empty
-) -> dict:  # n, pairwise, auc_<head>, spearman_<head>, ece_<head>, invariance
+) -> dict:  # n, pairwise, auc_<head>, spearman_<head>, ece_<head>, invariance; pairs and swaps need fairness
     """The measures above on one split."""
     table = graded_scores(model, instances, label)
-    fairness = table.pivot(index="instance", columns="grade", values="fairness")
-    wins, ties = (fairness.neutral > fairness.biased).mean(), (fairness.neutral == fairness.biased).mean()
-    row = dict(n=len(instances), pairwise=float(wins + ties / 2))
+    row = dict(n=len(instances))
+    if "fairness" in model.dimensions:
+        fairness = table.pivot(index="instance", columns="grade", values="fairness")
+        wins, ties = (fairness.neutral > fairness.biased).mean(), (fairness.neutral == fairness.biased).mean()
+        row["pairwise"] = float(wins + ties / 2)
     for head in HEADS:
         if head in model.dimensions:
             grades = table[f"{head}_grade"]
             row[f"auc_{head}"] = auc(table[head], grades >= 0.5)
             row[f"spearman_{head}"] = float(table[head].corr(grades, method="spearman"))
             row[f"ece_{head}"] = calibration_error(table[head], grades)
-    return row | {"invariance": float(swap_distance(model, instances, label).mean())}
+    if "fairness" in model.dimensions:
+        row["invariance"] = float(swap_distance(model, instances, label).mean())
+    return row
 
 # %% ../../nbs/reward/20_measures.ipynb #da7f9fd0
 def drawn(

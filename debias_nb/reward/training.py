@@ -296,8 +296,8 @@ def finite(value):
 
 # %% ../../nbs/reward/50_training.ipynb #c07cc86d
 CHANCE = (
-    "the reward orders {pairwise:.0%} of {n} held-out pairs rightly, which is near chance: it has learnt nothing that "
-    "GRPO could use. Train on more examples or longer, and see that the loss falls"
+    "the reward is near chance on held-out answers (pairs in order {pairwise:.0%} of {n}, AUC of fairness {auc:.2f}): it "
+    "has learnt little that GRPO could use. Train on more examples or longer, and see that the loss falls"
 )
 
 
@@ -306,14 +306,18 @@ def measured(
     data: dict,
     summary: dict,  # what is known of the training
 ) -> dict:  # with the measures of the validation split, and whether they are near chance
-    """How good the reward is on held-out pairs; warns where that is near chance."""
+    """How good the reward is on held-out answers; warns where that is near chance."""
     if not data.get("validation"):
         return summary
     found = evaluate_reward(model, data, ["validation"], EVALUATED).loc["validation"].to_dict()
-    chance = near_chance(found["pairwise"], int(found["n"]))
+    summary = summary | dict(validation=found)
+    if "pairwise" not in found:
+        return summary
+    known = dict(pairwise=found["pairwise"], n=int(found["n"]), auc=found["auc_fairness"])
+    chance = near_chance(**known)
     if chance:
-        warnings.warn(CHANCE.format(pairwise=found["pairwise"], n=int(found["n"])), stacklevel=3)
-    return summary | dict(validation=found, near_chance=chance)
+        warnings.warn(CHANCE.format(**known), stacklevel=3)
+    return summary | dict(near_chance=chance)
 
 # %% ../../nbs/reward/50_training.ipynb #5b979e43
 def train_reward(

@@ -86,9 +86,9 @@ def _part_text(part, lang, slots):
 
 def _say(draft, group_slots, keys, lang, verbs):
     """Prompt and answers as lists of sentences."""
-    base, out = {**group_slots[lang], **_story_slots(draft, lang)}, {}
+    slots, out = {**group_slots[lang], **_story_slots(draft, lang)}, {}
     for key in keys:
-        slots = {**base, **_place_slots(draft, key, lang, verbs)}
+        slots.update(_place_slots(draft, key, lang, verbs))  # each place sets the same slots
         out[key] = [_part_text(part, lang, slots) for part in draft.said[key]]
     return out
 

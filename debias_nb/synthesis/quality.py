@@ -107,7 +107,8 @@ def report_html(report: QualityReport) -> str:
     escape, marks = html.escape, {"pass": "✓", "FAIL": "<b>✗</b>", "not run": "–"}
     rows = "".join(
         f"<tr><td>{marks[result.verdict]}</td><td>{escape(result.gate)}</td>"
-        f"<td>{result.checked:,} {escape(result.unit)}</td><td>{result.failed:,}</td><td>{escape(result.limit)}</td></tr>"
+        f"<td>{result.checked:,} {escape(result.unit)}</td><td>{result.failed:,}</td>"
+        f"<td>{escape(result.limit)}</td></tr>"
         for result in report.results
     )
     why = "".join(
