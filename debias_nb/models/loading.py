@@ -212,7 +212,7 @@ def _load_merged(adapter, log, **kw):
     model, tokenizer = load_policy(base, log=log, **kw)
     if any(Path(adapter).glob("tokenizer*")):
         tokenizer = load_tokenizer(adapter, kw["trust_remote_code"])
-    model = _add_adapter(model, adapter).merge_and_unload()
+    model = _add_adapter(model, adapter).merge_and_unload().requires_grad_(True)  # peft had frozen the base
     model.name_or_path = model.config._name_or_path = str(adapter)  # what an adapter on top will name as its base
     model.merged_adapter = str(adapter)
     log(f"{adapter} is an adapter: merged into its base {base}")
