@@ -30,7 +30,7 @@ from ..models.checkpoints import WholeCheckpoints, resume_from
 from ..models.training_result import TrainingResult
 from .batches import training_rows
 from .calibration import calibrate, wording_examples
-from .encoder import load_encoder, normalise
+from .encoder import load_encoder, normalise, quiet
 from .examples import require_labels, training_examples
 from .labels import Example
 from .losses import head_losses, reward_loss
@@ -66,6 +66,12 @@ class RewardTrainer(Trainer):
                 "Lower lr, or train in fp32 or bf16 (never fp16)"
             )
         return (loss, out) if return_outputs else loss
+
+    def training_step(self, *args, **kwargs):
+        """One step; the gradient of the learnt weights is cleared, as the model's is."""
+        if self.log_variance is not None:
+            self.log_variance.grad = None
+        return super().training_step(*args, **kwargs)
 
     def create_optimizer(self, *args, **kwargs):
         """With the learnt weights of the heads, where there are any."""
@@ -256,7 +262,8 @@ def fit(
     )
     checkpoint = resume_from(folder / ".trainer", training)
     trainer = make_trainer(with_lora(model, config.lora_r), tokenizer, rows, valid_rows, config, args, training)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with quiet():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     model = trainer.model.merge_and_unload() if config.lora_r else trainer.model
     return model.eval(), tokenizer, trainer.state.log_history, trainer.state.global_step, len(rows)
 
@@ -296,8 +303,8 @@ def finite(value):
 
 # %% ../../nbs/reward/50_training.ipynb #c07cc86d
 CHANCE = (
-    "the reward is near chance on held-out answers (pairs in order {pairwise:.0%} of {n}, AUC of fairness {auc:.2f}): it "
-    "has learnt little that GRPO could use. Train on more examples or longer, and see that the loss falls"
+    "the reward is near chance on held-out answers ({pairwise:.0%} of {n} pairs in order, AUC of fairness {auc:.2f}): "
+    "it has learnt little that GRPO could use. Train on more examples or longer, and see that the loss falls"
 )
 
 
