@@ -9,8 +9,8 @@ __all__ = ['match_option', 'answer_items', 'answer_tasks']
 from collections import Counter
 
 from .benchmarks.items import answers
-from ..models.sampling import sample
 from ..models.answer_rules import is_right
+from ..models.sampling import sample
 from ..models.written_answers import parse_response
 from ..regift.tasks import Task
 from ..regift.teachers import student_prompt

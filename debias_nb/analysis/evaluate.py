@@ -22,7 +22,8 @@ from ..core.run_folder import environment
 from ..core.seeds import stable_hash, to_plain
 from ..models.prompts import render_prompt
 from ..models.sampling import sample
-from ..models.scorer import Scorer, model_fingerprint
+from ..models.score_journal import model_fingerprint
+from ..models.scorer import Scorer
 from ..models.written_answers import without_thinking
 
 # %% ../../nbs/analysis/80_evaluate.ipynb #014ca887

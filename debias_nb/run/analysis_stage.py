@@ -29,7 +29,7 @@ from ..models.sampling import sample
 from ..models.scorer import Scorer
 from ..reward.model import RewardModel
 from .compare_baselines import held_out_text
-from .machine import _device
+from .machine import run_device
 from .presets import RunConfig
 from .regift_stages import load_stage
 from .run_details import sample_swaps
@@ -52,7 +52,7 @@ def analyse_model(
     folder: Path,  # receives `samples.jsonl`, `ccbbq.jsonl` and `metrics.json`
 ) -> dict:
     """All numbers of one model."""
-    model, tok = load_stage(run, name, device=_device(c))
+    model, tok = load_stage(run, name, device=run_device(c))
     many = 64 if c.model else 256  # answers at once
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload().eval()  # the same but for rounding, and faster
@@ -68,7 +68,7 @@ def analyse_model(
         answer,
         data,
         judge,
-        RewardModel.from_pretrained(run / "reward", device=_device(c)),
+        RewardModel.from_pretrained(run / "reward", device=run_device(c)),
         texts,
         facts,
         a.samples,

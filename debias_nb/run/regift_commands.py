@@ -45,9 +45,9 @@ def add_regift_arguments(parser) -> None:
 # %% ../../nbs/run/62_regift_commands.ipynb #6e9542c2
 def run_regift(args) -> int:  # 0
     """ReGiFT on the small world, or on a model and traces of one's own."""
-    from debias_nb.run.pipeline import _quiet_libraries
+    from debias_nb.run.pipeline import quiet_libraries
 
-    _quiet_libraries()
+    quiet_libraries()
     return _regift_own(args) if args.policy or args.traces else _regift_small(args)
 
 # %% ../../nbs/run/62_regift_commands.ipynb #c827a4a3

@@ -528,9 +528,9 @@ def add_studies_arguments(parser) -> None:
 # %% ../../nbs/studies/20_regift_studies.ipynb #dd9c0e0d
 def run_studies_command(args) -> int:  # 0
     """Run the studies and print the verdicts."""
-    from debias_nb.run.pipeline import _quiet_libraries
+    from debias_nb.run.pipeline import quiet_libraries
 
-    _quiet_libraries()
+    quiet_libraries()
     config = StudyConfig() if args.traces is None else StudyConfig(regift=ReGiFTSettings(n_traces=args.traces))
     seeds, studies, say = (
         tuple(range(args.seeds)) if args.only is None else (args.only,),

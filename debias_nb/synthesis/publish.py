@@ -360,7 +360,8 @@ def _require_ours(readme):
     """Refuse to replace a README that no `save_all` wrote."""
     if readme.is_file() and MARK not in readme.read_text(encoding="utf-8", errors="replace"):
         raise ConfigError(
-            f"{readme} was not written by debias_nb and would be replaced. Choose another folder, or allow overwriting it"
+            f"{readme} was not written by debias_nb and would be replaced. "
+            "Choose another folder, or allow overwriting it"
         )
 
 # %% ../../nbs/synthesis/90_publish.ipynb #cd2bd68b
