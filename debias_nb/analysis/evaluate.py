@@ -155,7 +155,8 @@ def evaluate_set(
 def _require_folder(out, old):
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file, not a folder. Choose another --out")
-    if out.is_dir() and old is None and any(out.iterdir()) and not any(out.glob("cache*")):
+    ours = out.is_dir() and any(f.name.startswith(("cache", "answers.jsonl")) for f in out.iterdir())
+    if out.is_dir() and old is None and any(out.iterdir()) and not ours:
         what = f"{out} is not empty and holds no evaluation (no results.json). Choose another --out, or empty it"
         raise ConfigError(what)
 

@@ -15,8 +15,9 @@ from cyclopts import Parameter
 
 from ..analysis.judges.rule_judge import RuleJudge
 from ..core.errors import ConfigError
+from ..core.files import parse_json
 from ..core.options import Changes
-from ..core.run_folder import RunFolder
+from ..core.run_folder import RunFolder, folder_lock
 from ..core.settings import require_sensible
 from ..synthesis.taxonomy_file import load_taxonomy
 
@@ -93,13 +94,17 @@ def synth_llm(
     temperature: Annotated[float, Parameter(help="of the sampling")] = 1.0,
     budget_tokens: Annotated[int | None, Parameter(help="stop when so many tokens are spent")] = None,
     budget_requests: Annotated[int | None, Parameter(help="stop after so many requests")] = None,
+    requests_per_minute: Annotated[float | None, Parameter(help="of all requests together")] = None,
+    thinking_tokens: Annotated[
+        int | None, Parameter(help="of the thoughts, where the server limits them apart")
+    ] = None,
+    extra: Annotated[str, Parameter(help="further fields of a request, as JSON: '{\"top_k\": 20}'")] = "{}",
     changes: Changes = Changes(),
 ) -> int:  # exit code: 0, or 1 where instances are missing
     """A dataset of graded pairs written by a language model. Run it again to continue."""
-    from debias_nb.models.chat import Budget, EndpointError, Sampling
+    from debias_nb.models.chat import Budget, Sampling
     from debias_nb.models.endpoint import ChatClient
     from debias_nb.models.local_chat import LocalChat
-    from debias_nb.synthesis.dataset_files import save_dataset
     from debias_nb.synthesis.llm_writer import synthesise_llm
     from debias_nb.synthesis.splits import SynthesisConfig
 
@@ -109,15 +114,40 @@ def synth_llm(
     if not (model or local):
         raise ConfigError("Which model? Give --model (and --base-url), or --local")
     config = changes.apply(SynthesisConfig(n=n, n_eval=n_eval, seed=seed))
-    sampling = Sampling(max_tokens, temperature)
-    asked = dict(config=config, model=local or model, language=language, sampling=asdict(sampling))
-    folder = RunFolder(out, asked).path
-    shared = dict(sampling=sampling, journal=folder / "journal.jsonl", budget=Budget(budget_requests, budget_tokens))
-    if local:
-        chat = LocalChat(local, **shared)
-    else:
-        chat = ChatClient(model, base_url, concurrency=concurrency, timeout=timeout, **shared)
-    made = synthesise_llm(chat, config, language=language, judge=RuleJudge(load_taxonomy()))
+    sampling = Sampling(max_tokens, temperature, extra=_fields(extra), thinking_tokens=thinking_tokens)
+    folder = RunFolder(out, _asked(config, local or model, language, sampling)).path
+    with folder_lock(folder):
+        shared = dict(
+            sampling=sampling, journal=folder / "journal.jsonl", budget=Budget(budget_requests, budget_tokens)
+        )
+        if local:
+            chat = LocalChat(local, **shared)
+        else:
+            pace = dict(concurrency=concurrency, timeout=timeout, requests_per_minute=requests_per_minute)
+            chat = ChatClient(model, base_url, **pace, **shared)
+        judge = RuleJudge(load_taxonomy()) if language == "en" else None  # it reads English only
+        made = synthesise_llm(chat, config, language=language, judge=judge)
+        return _written(made, chat, folder, config)
+
+
+def _fields(text) -> dict:
+    fields = parse_json(text, "--extra")
+    if not isinstance(fields, dict):
+        raise ConfigError(f"--extra {text}: give a JSON object, such as '{{\"top_k\": 20}}'")
+    return fields
+
+
+def _asked(config, model, language, sampling) -> dict:
+    """What a folder is for; the same as in older versions where nothing new was asked for."""
+    drawn = {name: value for name, value in asdict(sampling).items() if name != "thinking_tokens" or value}
+    return dict(config=config, model=model, language=language, sampling=drawn)
+
+
+def _written(made, chat, folder, config) -> int:
+    """Say what came of asking and write it; exit code."""
+    from debias_nb.models.chat import EndpointError
+    from debias_nb.synthesis.dataset_files import save_dataset
+
     print(made.outcomes.to_string())
     print(chat.budget)
     if not made.data["train"]:
@@ -139,11 +169,12 @@ def check(
     taxonomy: Annotated[str | None, Parameter(help="YAML file of groups of your own")] = None,
     publish: Annotated[str | None, Parameter(help="write card, parquet and JSON Lines into this folder")] = None,
     drop: Annotated[bool, Parameter(help="with --publish: leave out what failed a gate")] = False,
+    overwrite: Annotated[bool, Parameter(help="with --publish: replace a README.md that is not ours")] = False,
     changes: Changes = Changes(),
 ) -> int:  # exit code: 0, or 1 where a gate failed
     """Quality gates of a dataset; its card, to publish it."""
-    from debias_nb.synthesis.publish import save_all
     from debias_nb.synthesis.dataset_files import load_any
+    from debias_nb.synthesis.publish import save_all
     from debias_nb.synthesis.quality import check_quality, drop_failing
 
     changes.refuse("check")
@@ -161,7 +192,7 @@ def check(
         if drop:
             rows = drop_failing(rows, report)
             report = check_quality(rows, **gates)
-        save_all(rows, publish, report)
+        save_all(rows, publish, report, overwrite)
         passed = sum(result.passed for result in report.results)
         total = sum(map(len, rows.values()))
         print(f"written to {publish}: {total:,} instances, {passed} of {len(report.results)} gates passed")
