@@ -43,7 +43,7 @@ from debias_nb.reward.settings import RewardConfig
 from debias_nb.reward.model import RewardModel
 from debias_nb.reward.training import train_reward
 from debias_nb.reward.trl_rewards import reward_functions
-from debias_nb.run.pipeline import _quiet_libraries
+from debias_nb.run.pipeline import quiet_libraries
 from debias_nb.synthesis.dataset_files import load_dataset
 from debias_nb.synthesis.opinions import planted_rates
 from debias_nb.synthesis.small_world import world_texts
@@ -183,7 +183,7 @@ def main():
     p.add_argument("--out", default=str(Path(__file__).with_suffix(".json")))
     a = p.parse_args()
     torch.set_num_threads(a.threads)
-    _quiet_libraries()
+    quiet_libraries()
     device = get_device(a.device)
     s = GRPOSettings(
         steps=a.steps + a.warmup, max_completion_length=a.length, fast_generation=False, share_prompts=False

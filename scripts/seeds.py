@@ -28,11 +28,12 @@ from debias_nb.core.files import read_json, write_json, write_jsonl
 from debias_nb.core.processes import run_commands
 from debias_nb.core.run_folder import RunFolder, environment
 from debias_nb.core.seeds import stable_hash, to_plain
-from debias_nb.grpo.baselines import BASELINES, equal_budget, load_baseline, train_baseline
+from debias_nb.grpo.baselines import BASELINES, equal_budget, train_baseline
+from debias_nb.grpo.baseline_answers import load_baseline
 from debias_nb.reward.model import RewardModel
 from debias_nb.run.analysis_stage import _ccbbq
 from debias_nb.run.compare_baselines import held_out_text
-from debias_nb.run.pipeline import _quiet_libraries
+from debias_nb.run.pipeline import quiet_libraries
 from debias_nb.run.presets import PRESETS, get_preset
 from debias_nb.run.stages import grpo_variant, stage_base, stage_dataset, stage_reward
 from debias_nb.synthesis.dataset_files import load_dataset
@@ -221,7 +222,7 @@ def draw(summary, path):
 
 def one_seed(a, seed, variants):
     """Everything of one seed that is not whole yet; in a process of its own."""
-    _quiet_libraries()
+    quiet_libraries()
     judge, c = RuleJudge(load_taxonomy()), get_preset(a.preset, seed)
     run = RunFolder(Path(a.out) / f"seed-{seed}", c)
     say = lambda s: print(f"seed {seed} {s}", flush=True)

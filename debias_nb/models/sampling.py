@@ -78,6 +78,8 @@ class ThinkingLimit(StoppingCriteria):
         elif not thinking and self.answers_since[i] == 0 and without_thinking(tail)[0] is None:
             self.answers_since[i] = None
         since = self.answers_since[i]
+        if since == 0 and any(start.lower().startswith(tail.strip().lower()) for start, _ in THINKING_TAGS):
+            return  # half an opening mark
         if written >= self.thinking_tokens if since is None else written - since >= self.answer_tokens:
             self.length[i] = written
 

@@ -76,9 +76,9 @@ def stage_base(run: RunFolder, config: RunConfig, folder: Path) -> dict:
 def stage_reward(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     """The reward model, and how good it is on each split."""
     data = load_dataset(run / "dataset")
-    info = train_reward(data, config.reward, folder, device=run_device(config), log=lambda line: None)
-    evaluation = evaluate_reward(RewardModel.from_pretrained(folder), data)
-    return dict(training=info, evaluation=to_plain(evaluation.to_dict("index")))
+    result = train_reward(data, config.reward, folder, device=run_device(config), log=lambda line: None)
+    evaluation = evaluate_reward(result.model, data)
+    return dict(training=result.summary, evaluation=to_plain(evaluation.to_dict("index")))
 
 # %% ../../nbs/run/20_stages.ipynb #54afa3c2
 JUDGED = 64  # prompts of the validation split that the judge reads at each of its looks
