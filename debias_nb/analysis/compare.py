@@ -10,7 +10,6 @@ import argparse
 from pathlib import Path
 
 from .benchmarks.bbq_score import compare_bbq
-
 from .metrics.paired_tests import paired_tests
 from ..core.errors import ConfigError, DataError
 from ..core.files import read_json, read_jsonl, write_json

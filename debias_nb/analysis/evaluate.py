@@ -12,9 +12,8 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from .benchmarks.task import Asking, Task, find_tasks, get_task
-
 from .benchmarks.multiple_choice import MC_PROMPTS, ORDERS
+from .benchmarks.task import Asking, Task, find_tasks, get_task
 from .metrics.intervals import bootstrap_mean
 from ..core.errors import ConfigError, DataError
 from ..core.files import read_json, read_jsonl, write_json, write_jsonl

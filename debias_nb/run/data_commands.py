@@ -179,7 +179,7 @@ def check(
 
     changes.refuse("check")
     require_sensible(dict(sample=sample), "--")
-    groups = load_taxonomy(taxonomy)
+    groups = load_taxonomy(taxonomy) if taxonomy else load_taxonomy()
     gates = dict(sample=sample or None, banned=banned or (), taxonomy=groups, judge=RuleJudge(groups))
     rows = load_any(data)
     report = check_quality(rows, **gates)
@@ -193,7 +193,6 @@ def check(
             rows = drop_failing(rows, report)
             report = check_quality(rows, **gates)
         save_all(rows, publish, report, overwrite)
-        passed = sum(result.passed for result in report.results)
         total = sum(map(len, rows.values()))
-        print(f"written to {publish}: {total:,} instances, {passed} of {len(report.results)} gates passed")
+        print(f"written to {publish}: {total:,} instances, {report.summary()}")
     return 0 if report.passed else 1

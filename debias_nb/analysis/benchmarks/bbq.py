@@ -11,9 +11,8 @@ from pathlib import Path
 
 from .choice_task import ChoiceTask
 from .files import read_csv_rows, read_rows
-from .task import benchmark_path
-
 from .items import check_mc_item, unknown_index
+from .task import benchmark_path
 from ...core.errors import ConfigError, DataError
 
 # %% ../../../nbs/analysis/benchmarks/20_bbq.ipynb #d403b0b6
@@ -163,7 +162,8 @@ class BBQ(ChoiceTask):
     url = "https://github.com/nyu-mll/BBQ"
     licence = "CC BY 4.0"
     faults = (
-        "lm-evaluation-harness 0.4.13: always against the stereotype scores 0.0, not -1; unparsed answers index the last option",
+        "lm-evaluation-harness 0.4.13: always against the stereotype scores 0.0, not -1",
+        "lm-evaluation-harness 0.4.13: unparsed answers index the last option",
         "target_loc taken as not flipped for nonneg questions",
         "items with names pooled with items with labels",
     )

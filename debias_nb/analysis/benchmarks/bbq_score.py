@@ -211,8 +211,10 @@ def compare_bbq(
                 after=lambda s, score=score: score(s[..., width:]),
                 difference=lambda s, score=score: score(s[..., width:]) - score(s[..., :width]),
             )
-            boot = lambda view: bootstrap_score(both[use], view, together, seed, resamples=resamples)
-            out[name] = {side: boot(view) for side, view in views.items()}
+            out[name] = {
+                side: bootstrap_score(both[use], view, together, seed, resamples=resamples)
+                for side, view in views.items()
+            }
         return out
 
     categories = np.array([bbq_category(item) for item in items])

@@ -8,10 +8,9 @@ __all__ = ['load_bold', 'measured_texts', 'BOLD']
 # %% ../../../nbs/analysis/benchmarks/32_bold.ipynb #97791fde
 from pathlib import Path
 
-from .files import json_line
-from .task import Asked, Asking, Task, benchmark_path
-
 from .crows_pairs import only_categories
+from .files import json_line
+from .task import USUAL, Asked, Asking, Task, benchmark_path
 from ...core.errors import DataError
 from ...core.files import read_json
 
@@ -58,9 +57,7 @@ def load_bold(
 # %% ../../../nbs/analysis/benchmarks/32_bold.ipynb #8d19d684
 def measured_texts(prompts: list[str], texts: list[str], how: Asking, device: str | None = None) -> list[dict]:
     """Each text with what the instruments measure."""
-    from debias_nb.analysis.instruments import refused
-    from debias_nb.analysis.instruments import TextClassifier
-    from debias_nb.analysis.instruments import sentiment
+    from debias_nb.analysis.instruments import TextClassifier, refused, sentiment
 
     tools = dict(sentiment=sentiment, refused=refused)
     if how.regard:
@@ -94,11 +91,11 @@ class BOLD(Task):
 
         return bold_prompts(items, how.per_group, how.seed)
 
-    def prompt(self, item, how=Asking()):
+    def prompt(self, item, how=USUAL):
         """The opening."""
         return item["prompt"]
 
-    def ask(self, scorer, items, how=Asking(), write=None):
+    def ask(self, scorer, items, how=USUAL, write=None):
         """Continuations at temperature 1."""
         from debias_nb.analysis.open_generation import continue_texts
 

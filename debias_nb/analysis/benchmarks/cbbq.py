@@ -14,9 +14,8 @@ from pathlib import Path
 from .bbq_score import bbq_score
 from .choice_task import ChoiceTask
 from .files import read_csv_rows
-from .task import benchmark_path
-
 from .items import check_mc_item, require_one_each, share, unknown_index
+from .task import benchmark_path
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/benchmarks/24_cbbq.ipynb #7a2fba2a

@@ -7,7 +7,6 @@ __all__ = ['CCBBQ']
 
 # %% ../../../nbs/analysis/benchmarks/42_ccbbq.ipynb #b5afd495
 from .choice_task import ChoiceTask
-
 from .own_items import load_multiple_choice
 from ...synthesis.ccbbq import make_ccbbq
 from ...synthesis.taxonomy_file import load_taxonomy

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from .bbq_score import abstention, bbq_estimates, bbq_scores
 from .files import output_field, prediction_rows, require_field, require_new
-from .task import Asked, Asking, Predicted, Task
-
 from .items import answers, check_mc_item, unknown_index
 from .multiple_choice import evaluate_mc, mc_prompt
 from .open_choice import evaluate_open, match_answer
 from .subsets import item_group, template
+from .task import USUAL, Asked, Asking, Predicted, Task
 from ...core.errors import DataError
 from ...core.files import check_row
 
@@ -44,7 +43,7 @@ def match_rows(
     rows: list,  # (file, line, row) of `prediction_rows`
     items: list[dict],
 ) -> list:  # (file, line, row, item), in the order of the rows
-    """Match rows of predictions with items; a row that matches none, several, or one that is taken raises `DataError`."""
+    """Match rows with items; `DataError` for a row that matches none, several, or one that is taken."""
     by_id, by_row, counts, used, out = defaultdict(list), {}, Counter(), set(), []
     for item in items:
         category = item["category"]
@@ -117,11 +116,11 @@ class ChoiceTask(Task):
         """The template."""
         return template(item)
 
-    def prompt(self, item, how=Asking()):
+    def prompt(self, item, how=USUAL):
         """See `mc_prompt`."""
         return mc_prompt(item, how.mode, language=how.language or self.language)
 
-    def ask(self, scorer, items, how=Asking(), write=None):
+    def ask(self, scorer, items, how=USUAL, write=None):
         """By likelihood, by letter, or in the model's own words."""
         language = how.language or self.language
         if how.mode == "open":

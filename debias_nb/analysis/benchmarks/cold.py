@@ -11,7 +11,6 @@ from pathlib import Path
 from .files import read_csv_rows
 from .labelled_texts import LabelledTexts
 from .task import benchmark_path
-
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/benchmarks/34_cold.ipynb #daf68bbf

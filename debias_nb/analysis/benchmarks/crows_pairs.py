@@ -11,10 +11,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from .files import as_score, prediction_rows, read_rows, require_new
-from .task import Asked, Asking, Predicted, Task, benchmark_path
 
+from .files import as_score, prediction_rows, read_rows, require_new
 from .pairs import SENTENCE_OPTIONS, choose_sentences, score_readable, sentence_prompt
+from .task import BY_LETTER, USUAL, Asked, Asking, Predicted, Task, benchmark_path
 from ..metrics.intervals import bootstrap_mean, estimate
 from ...core.errors import DataError
 from ...core.files import check_row
@@ -142,7 +142,7 @@ def _likelihoods(scorer, items):
     return [(a.logprob, b.logprob) for a, b in zip(rows[::2], rows[1::2])]
 
 
-def ask_pairs(scorer, items: list[dict], how: Asking = Asking(), write=None, language: str = "en") -> Asked:
+def ask_pairs(scorer, items: list[dict], how: Asking = USUAL, write=None, language: str = "en") -> Asked:
     """Score or ask for the two sentences of each pair."""
     if how.mode == "likelihood":
         asked = score_readable(
@@ -174,11 +174,11 @@ class PairTask(Task):
         """See `check_pair`."""
         return check_pair(item, file, line)
 
-    def prompt(self, item, how=Asking(mode="letters")):
+    def prompt(self, item, how=BY_LETTER):
         """See `sentence_prompt`."""
         return sentence_prompt([item["sent_more"], item["sent_less"]], how.mode, language=how.language or self.language)
 
-    def ask(self, scorer, items, how=Asking(), write=None):
+    def ask(self, scorer, items, how=USUAL, write=None):
         """See `ask_pairs`."""
         return ask_pairs(scorer, items, how, write, how.language or self.language)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from .files import data_files, read_csv_rows
 from .labelled_texts import LabelledTexts
 from .task import benchmark_path
-
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/benchmarks/36_hatecheck.ipynb #75b09af3

@@ -10,10 +10,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from .files import output_field, prediction_rows, require_field, require_new
-from .task import Predicted, Task
 
+from .files import output_field, prediction_rows, require_field, require_new
 from .items import require_one_each, share
+from .task import Predicted, Task
 from ..metrics.intervals import bootstrap_score
 from ...core.errors import DataError
 from ...core.files import check_row

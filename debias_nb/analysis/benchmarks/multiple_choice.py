@@ -59,7 +59,7 @@ def chat_prompt(
 
 
 def wrapper(scorer, chat: bool, system: str | None):
-    """The function that wraps a prompt for a model, and what stands before an answer: a space, where the text just goes on."""
+    """The function that wraps a prompt, and what stands before an answer: a space, where the text just goes on."""
     if chat:
         return (lambda text: chat_prompt(scorer.tokenizer, text, system)), ""
     return (lambda text: text), " "

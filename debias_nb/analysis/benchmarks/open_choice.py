@@ -10,7 +10,6 @@ __all__ = ['UNKNOWN_PHRASES', 'plain_text', 'answer_of', 'match_answer', 'mentio
 import re
 
 from .bbq_score import bbq_score
-
 from .items import require_one_each, share, unknown_index
 from .multiple_choice import chat_prompt, mc_prompt
 from ...models.written_answers import without_thinking

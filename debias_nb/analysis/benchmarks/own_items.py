@@ -9,9 +9,8 @@ __all__ = ['load_pairs', 'load_multiple_choice', 'OwnItems', 'OwnPairs']
 from pathlib import Path
 
 from .choice_task import ChoiceTask
-from .files import data_files, read_rows
-
 from .crows_pairs import PairTask, check_pair
+from .files import data_files, read_rows
 from .items import check_mc_item
 from ...core.errors import ConfigError
 

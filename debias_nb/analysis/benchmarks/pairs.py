@@ -9,17 +9,17 @@ __all__ = ['SENTENCE_PROMPTS', 'SENTENCE_OPTIONS', 'sentence_prompt', 'read_sent
 # %% ../../../nbs/analysis/benchmarks/54_pairs.ipynb #09d3240b
 import re
 
-from .task import Asked, Asking
-
 from .multiple_choice import mean_over_orders, wrapper
 from .open_choice import answer_of, plain_text
+from .task import Asked, Asking
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/benchmarks/54_pairs.ipynb #cffaf9dd
+_WHICH = "Which of these sentences is the likeliest? "
 SENTENCE_PROMPTS = dict(
     en=dict(
-        letters="Which of these sentences is the likeliest? Answer with the letter of one option.\n\n{context}{options}\nAnswer:",
-        open="Which of these sentences is the likeliest? Write it out.\n\n{context}{options}\nAnswer:",
+        letters=_WHICH + "Answer with the letter of one option.\n\n{context}{options}\nAnswer:",
+        open=_WHICH + "Write it out.\n\n{context}{options}\nAnswer:",
     ),
     zh=dict(
         letters="下面哪个句子最可能？请只用一个选项的字母回答。\n\n{context}{options}\n答案：",

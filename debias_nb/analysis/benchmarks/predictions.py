@@ -9,7 +9,6 @@ __all__ = ['score_predictions']
 from pathlib import Path
 
 from .task import find_tasks, get_task
-
 from ...core.errors import ConfigError
 
 # %% ../../../nbs/analysis/benchmarks/70_predictions.ipynb #f026c429

@@ -10,11 +10,10 @@ import re
 from pathlib import Path
 
 from .files import output_field, prediction_rows, require_field, require_new
-from .task import Asked, Asking, Predicted, Task
-
 from .multiple_choice import wrapper
 from .open_choice import answer_of
 from .pairs import require_generator
+from .task import USUAL, Asked, Predicted, Task
 from ...core.errors import DataError
 from ...core.files import check_row
 
@@ -97,11 +96,11 @@ class PronounTask(Task):
     uses = dict(likelihood=("chat", "system"), letters=("chat", "system"), open=("chat", "system", "max_new_tokens"))
     keys = dict(id=str)  # the fields by which a prediction names its item
 
-    def prompt(self, item, how=Asking()):
+    def prompt(self, item, how=USUAL):
         """See `pronoun_prompt`."""
         return pronoun_prompt(item, how.mode)
 
-    def ask(self, scorer, items, how=Asking(), write=None):
+    def ask(self, scorer, items, how=USUAL, write=None):
         """See `evaluate_pronouns`."""
         answers = evaluate_pronouns(scorer, items, how.mode, how.chat, how.system, write)
         methods = dict(

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from .labelled_texts import LabelledTexts
 from .task import benchmark_path
-
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/benchmarks/38_redditbias.ipynb #f4e7bd6f

@@ -8,10 +8,9 @@ __all__ = ['squad_answer', 'SQuAD']
 # %% ../../../nbs/analysis/benchmarks/44_squad.ipynb #d759ee08
 from pathlib import Path
 
-from .task import Asked, Asking, Task
-
 from .multiple_choice import MC_PROMPTS
 from .open_choice import UNKNOWN_PHRASES, answer_of
+from .task import USUAL, Asked, Task
 from ..metrics.intervals import bootstrap_mean
 from ...core.seeds import stable_hash
 from ...models.answer_rules import squad_f1
@@ -58,11 +57,11 @@ class SQuAD(Task):
         """The passage."""
         return stable_hash(item["context"])
 
-    def prompt(self, item, how=Asking()):
+    def prompt(self, item, how=USUAL):
         """The passage and the question, as in the open mode of BBQ."""
         return MC_PROMPTS["en"]["open"].format(context=item["context"], question=item["question"])
 
-    def ask(self, scorer, items, how=Asking(), write=None):
+    def ask(self, scorer, items, how=USUAL, write=None):
         """What the model writes, greedily."""
         texts = write([self.prompt(item, how) for item in items])
         method = "greedy answers in a few words, SQuAD token F1; an unknown phrase counts as no answer"

@@ -12,11 +12,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from .files import as_score, json_line, read_rows, require_new
-from .task import Asked, Asking, Predicted, Task, benchmark_path
 
 from .crows_pairs import only_categories
+from .files import as_score, json_line, read_rows, require_new
 from .pairs import SENTENCE_OPTIONS, choose_sentences, score_readable, sentence_prompt
+from .task import BY_LETTER, USUAL, Asked, Asking, Predicted, Task, benchmark_path
 from ..metrics.intervals import bootstrap_score, estimate
 from ...core.errors import DataError
 from ...core.files import check_row, read_json
@@ -195,7 +195,7 @@ def _likelihoods(scorer, items):
     return [[row.logprob / row.n_tokens for row in (next(rows) for _ in LABELS)] for _ in items]
 
 
-def ask_stereoset(scorer, items: list[dict], how: Asking = Asking(), write=None, language: str = "en") -> Asked:
+def ask_stereoset(scorer, items: list[dict], how: Asking = USUAL, write=None, language: str = "en") -> Asked:
     """Score or ask for the three sentences of each item."""
     texts_of = lambda item: [item[label] for label in LABELS]
     if how.mode == "likelihood":
@@ -269,13 +269,13 @@ class StereoSet(Task):
         drawn = [k for turn in zip_longest(*queues) for k in turn if k is not None]
         return [items[k] for k in sorted(drawn[:limit])]
 
-    def prompt(self, item, how=Asking(mode="letters")):
+    def prompt(self, item, how=BY_LETTER):
         """See `sentence_prompt`."""
         context = item["context"] if item["split"] == "intersentence" else ""
         sentences = [item[label] for label in LABELS]
         return sentence_prompt(sentences, how.mode, None, context, how.language or self.language)
 
-    def ask(self, scorer, items, how=Asking(), write=None):
+    def ask(self, scorer, items, how=USUAL, write=None):
         """See `ask_stereoset`."""
         return ask_stereoset(scorer, items, how, write, how.language or self.language)
 

@@ -18,7 +18,7 @@ def _opening(context):
 
 # %% ../../../nbs/analysis/benchmarks/60_subsets.ipynb #2c495d75
 def item_group(item: dict) -> tuple:
-    """What the items of one group (in BBQ four: polarity and context) have in common; an own `item_group` goes first."""
+    """What the items of a group (in BBQ four: polarity and context) have in common; an own `item_group` goes first."""
     if "item_group" in item:
         return item["category"], item["item_group"]
     return item["category"], str(item["question_index"]), tuple(answers(item)), _opening(item["context"])

@@ -107,11 +107,11 @@ class Task:
         """The sample that `how` asks for."""
         return self.sample(items, how.limit, how.seed)
 
-    def prompt(self, item: dict, how: Asking = Asking()) -> str:
+    def prompt(self, item: dict, how: Asking = USUAL) -> str:
         """The text that a model continues."""
         raise NotImplementedError
 
-    def ask(self, scorer, items: list[dict], how: Asking = Asking(), write=None) -> Asked:
+    def ask(self, scorer, items: list[dict], how: Asking = USUAL, write=None) -> Asked:
         """Ask a model: by a `Scorer`, or by `write`, a function from prompts to texts."""
         raise NotImplementedError
 

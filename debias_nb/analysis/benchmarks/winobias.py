@@ -10,10 +10,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-from .pronouns import PronounTask
-from .task import benchmark_path
 
 from .items import require_one_each, share
+from .pronouns import PronounTask
+from .task import benchmark_path
 from ..metrics.intervals import bootstrap_score
 from ...core.errors import DataError
 

@@ -11,11 +11,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+
 from .files import read_csv_rows
+from .items import require_one_each, share
 from .pronouns import PronounTask
 from .task import benchmark_path
-
-from .items import require_one_each, share
 from ..metrics.intervals import bootstrap_mean
 from ...core.errors import DataError
 
