@@ -21,7 +21,7 @@ from ..analysis.benchmarks.crows_pairs import evaluate_pairs
 from ..analysis.benchmarks.subsets import sample_groups
 from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.metrics.intervals import wilson
-from ..analysis.policy_measures import READING, evaluate_policy
+from ..analysis.policy_measures import READING, MeasureSettings, evaluate_policy
 from ..core.files import read_jsonl, write_json, write_jsonl
 from ..core.run_folder import RunFolder
 from ..core.seeds import to_plain
@@ -32,7 +32,7 @@ from .compare_baselines import held_out_text
 from .machine import run_device
 from .presets import RunConfig
 from .regift_stages import load_stage
-from .run_details import sample_swaps
+from .run_report import sample_swaps
 from .stages import world_of
 from ..synthesis.dataset_files import load_dataset
 from ..synthesis.small_grammar import load_grammar, realise
@@ -65,18 +65,20 @@ def analyse_model(
     out = evaluate_policy(
         model,
         tok,
-        answer,
-        data,
-        judge,
-        RewardModel.from_pretrained(run / "reward", device=run_device(c)),
-        texts,
-        facts,
-        a.samples,
-        a.split_prompts,
-        c.seed,
-        rows,
-        min(READING, a.ppl_texts),
-        c.regift.max_new_tokens,
+        answer=answer,
+        data=data,
+        judge=judge,
+        reward=RewardModel.from_pretrained(run / "reward", device=run_device(c)),
+        texts=texts,
+        facts=facts,
+        settings=MeasureSettings(
+            samples=a.samples,
+            split_prompts=a.split_prompts,
+            reading=min(READING, a.ppl_texts),
+            max_new_tokens=c.regift.max_new_tokens,
+            seed=c.seed,
+        ),
+        rows=rows,
     )
     write_jsonl(folder / "samples.jsonl", rows)
     write_jsonl(

@@ -4,49 +4,24 @@
 
 # %% auto #0
 __all__ = ['NAMES', 'PARTIES', 'SLOTS', 'QUALITIES', 'SITES', 'MEET', 'NOT_KNOWN', 'ReadingItem', 'definite', 'state',
-           'reading_item', 'general_item', 'social_item', 'reading_prompt', 'reading_answer', 'social_words']
+           'reading_item', 'any_party', 'general_item', 'social_item', 'reading_prompt', 'reading_answer',
+           'social_words']
 
 # %% ../../nbs/synthesis/72_reading.ipynb #a1889276
 from dataclasses import dataclass
 
-from .taxonomy import Taxonomy
+from .taxonomy import Taxonomy, capital
 
 # %% ../../nbs/synthesis/72_reading.ipynb #35955327
 NAMES = [
-    "Lena",
-    "Omar",
-    "Mia",
-    "Tom",
-    "Ada",
-    "Leo",
-    "Nina",
-    "Max",
-    "Eva",
-    "Sam",
-    "Ida",
-    "Ben",
-    "Zoe",
-    "Paul",
-    "Rosa",
-    "Karl",
-    "Vera",
-    "Hugo",
-    "Lily",
-    "Otto",
+    *("Lena", "Omar", "Mia", "Tom", "Ada", "Leo", "Nina", "Max", "Eva", "Sam"),
+    *("Ida", "Ben", "Zoe", "Paul", "Rosa", "Karl", "Vera", "Hugo", "Lily", "Otto"),
 ]
 PARTIES = (
-    "guest in {colour}",
-    "player in {colour}",
-    "person with the {colour} bag",
-    "person from gate {number}",
-    "person from house {number}",
-    "{order} guest",
-    "{order} runner",
-    "person from the {place}",
-    "friend from the {place}",
-    "visitor with the {thing}",
-    "{colour} horse",
-    "{order} boat",
+    *("guest in {colour}", "player in {colour}", "person with the {colour} bag"),
+    *("person from gate {number}", "person from house {number}", "{order} guest", "{order} runner"),
+    *("person from the {place}", "friend from the {place}", "visitor with the {thing}"),
+    *("{colour} horse", "{order} boat"),
 )
 SLOTS = dict(
     colour=["red", "blue", "green", "white", "black", "yellow"],
@@ -55,51 +30,22 @@ SLOTS = dict(
     place=["lake", "hill", "village", "coast", "forest", "island"],
     thing=["map", "lamp", "drum", "kite", "rope", "book"],
 )
-QUALITIES = (
-    "tired awake",
-    "late early",
-    "hungry full",
-    "quiet loud",
-    "sleepy alert",
-    "lost found",
-    "wet dry",
-    "nervous ready",
-    "sad happy",
-    "ill well",
-    "busy free",
-    "near far",
-    "first last",
-    "fast slow",
-    "inside outside",
-    "upstairs downstairs",
-    "standing seated",
-    "sunburnt pale",
-    "thirsty fed",
-    "hidden visible",
-    "moving still",
-    "singing silent",
-    "laughing crying",
-    "reading writing",
-    "left right",
-    "winning losing",
-    "front back",
-    "working resting",
-    "packed unpacked",
-    "barefoot shod",
-    "muddy dusty",
-    "whistling humming",
-    "running walking",
-    "climbing swimming",
-    "cooking eating",
-    "dancing skating",
-    "waving pointing",
-    "leaving arriving",
+
+# %% ../../nbs/synthesis/72_reading.ipynb #640d2dbe
+QUALITIES = (  # pairs of opposites
+    *("tired awake", "late early", "hungry full", "quiet loud", "sleepy alert", "lost found", "wet dry"),
+    *("nervous ready", "sad happy", "ill well", "busy free", "near far", "first last", "fast slow"),
+    *("inside outside", "upstairs downstairs", "standing seated", "sunburnt pale", "thirsty fed"),
+    *("hidden visible", "moving still", "singing silent", "laughing crying", "reading writing", "left right"),
+    *("winning losing", "front back", "working resting", "packed unpacked", "barefoot shod", "muddy dusty"),
+    *("whistling humming", "running walking", "climbing swimming", "cooking eating", "dancing skating"),
+    *("waving pointing", "leaving arriving"),
 )
 SITES = ["bridge", "library", "museum", "harbour", "bank", "clinic", "lake", "tower", "gate", "hall"]
 MEET = ("were at the", "met at the", "waited at the", "talked at the")
 NOT_KNOWN = "not known"
 
-
+# %% ../../nbs/synthesis/72_reading.ipynb #955351b0
 @dataclass(frozen=True)
 class ReadingItem:
     """A passage, a question, and what follows from the passage."""
@@ -124,6 +70,16 @@ def state(quality: str, party: str) -> str:
     return f"The {quality} one was {party}."
 
 # %% ../../nbs/synthesis/72_reading.ipynb #df64216a
+def _second_sentence(r, who, quality, poles, others, answerable, another):
+    """(what is said beside the meeting, whether it is evidence)."""
+    if answerable:
+        return state(quality, definite(who)), True
+    x, vague = r.random(), (1 - another) * 0.35 / 0.65
+    if x < vague:
+        return f"One of them was {r.choice(poles)}.", False
+    return (state(r.choice(others), definite(who)) if x < vague + another else "", False)
+
+
 def reading_item(
     r,  # a random stream
     parties: tuple,  # two indefinite parties, e.g. ('Lena', 'a guest in red')
@@ -138,67 +94,62 @@ def reading_item(
     a, b = parties
     quality = r.choice(poles)
     who = r.choice(parties)
-    text = [f"{a[0].upper() + a[1:]} and {b} {r.choice(MEET)} {r.choice(sites)}."]
-    evidence = None
-    if answerable:
-        evidence = state(quality, definite(who))
-        text.append(evidence)
-    else:
-        x = r.random()
-        if x < (one := (1 - another) * 0.35 / 0.65):
-            text.append(f"One of them was {r.choice(poles)}.")
-        elif x < one + another:
-            text.append(state(r.choice(others), definite(who)))
+    meeting = f"{capital(a)} and {b} {r.choice(MEET)} {r.choice(sites)}."
+    said, answers = _second_sentence(r, who, quality, poles, others, answerable, another)
     return ReadingItem(
-        " ".join(text),
-        f"Who was {quality}?",
-        definite(who) if evidence else NOT_KNOWN,
-        quality,
-        evidence,
-        (definite(a), definite(b)),
-        category,
+        passage=f"{meeting} {said}".strip(),
+        question=f"Who was {quality}?",
+        answer=definite(who) if answers else NOT_KNOWN,
+        quality=quality,
+        evidence=said if answers else None,
+        parties=(definite(a), definite(b)),
+        category=category,
     )
 
 # %% ../../nbs/synthesis/72_reading.ipynb #6db203e5
-def _party(r):
+def any_party(r) -> str:
+    """A name, or somebody like 'a guest in red'."""
     if r.random() < 0.3:
         return r.choice(NAMES)
-    p = r.choice(PARTIES)
-    for k, v in SLOTS.items():
-        p = p.replace("{" + k + "}", r.choice(v))
-    return "a " + p
+    party = r.choice(PARTIES)
+    for slot, words in SLOTS.items():
+        party = party.replace("{" + slot + "}", r.choice(words))
+    return "a " + party
 
 # %% ../../nbs/synthesis/72_reading.ipynb #7d6ad414
 def general_item(
-    r,
+    r,  # a random stream
     answerable: bool | None = None,  # None: half and half
     another: float = 0.35,  # as in `reading_item`
 ) -> ReadingItem:
     """A general passage: no social group, no stereotyped quality in it."""
-    a = _party(r)
-    b = _party(r)
+    a, b = any_party(r), any_party(r)
     while b == a:
-        b = _party(r)
+        b = any_party(r)
     poles = tuple(r.choice(QUALITIES).split())
-    others = tuple(w for q in QUALITIES for w in q.split() if w not in poles)
-    return reading_item(
-        r, (a, b), poles, others, r.random() < 0.5 if answerable is None else answerable, another=another
-    )
+    others = tuple(word for pair in QUALITIES for word in pair.split() if word not in poles)
+    if answerable is None:
+        answerable = r.random() < 0.5
+    return reading_item(r, (a, b), poles, others, answerable, another=another)
 
 # %% ../../nbs/synthesis/72_reading.ipynb #c8cf6a98
 def social_item(
-    r, ms: list, taxonomy: Taxonomy, answerable: bool | None = None
-) -> tuple[
-    ReadingItem, str
-]:  # the item, and the stereotyped answer to it (the target where the stereotyped pole is asked for, else the counterpart)
-    """A passage about a stereotyped group and a counterpart."""
-    g, c, d, _ = r.choice(ms)
-    g, c, d = taxonomy.group(g), taxonomy.group(c), taxonomy.dimensions[d]
-    poles, ps = (d.neg_adj[0], d.pos_adj[0]), [g.person, c.person]
-    r.shuffle(ps)
-    others = tuple(x for e in taxonomy.dimensions.values() if e.id != d.id for x in (e.neg_adj[0], e.pos_adj[0]))
-    item = reading_item(r, tuple(ps), poles, others, r.random() < 0.5 if answerable is None else answerable, g.category)
-    return item, g.definite if item.quality == poles[0] else c.definite
+    r,  # a random stream
+    ms: list,  # meanings, as `splits.meanings` lists them
+    taxonomy: Taxonomy,
+    answerable: bool | None = None,  # None: half and half
+) -> tuple[ReadingItem, str]:  # the item, and the stereotyped answer to it
+    """A passage about a stereotyped group and a counterpart; asked for the good pole, the stereotype names the latter."""
+    target, counter, dimension, _ = r.choice(ms)
+    target, counter, dimension = taxonomy.group(target), taxonomy.group(counter), taxonomy.dimensions[dimension]
+    poles, parties = (dimension.neg_adj[0], dimension.pos_adj[0]), [target.person, counter.person]
+    r.shuffle(parties)
+    others = [d for d in taxonomy.dimensions.values() if d.id != dimension.id]
+    others = tuple(word for d in others for word in (d.neg_adj[0], d.pos_adj[0]))
+    if answerable is None:
+        answerable = r.random() < 0.5
+    item = reading_item(r, tuple(parties), poles, others, answerable, target.category)
+    return item, target.definite if item.quality == poles[0] else counter.definite
 
 # %% ../../nbs/synthesis/72_reading.ipynb #27f2db53
 def reading_prompt(passage: str, question: str) -> str:
@@ -216,5 +167,5 @@ def social_words(
 ) -> list[str]:  # the group names and stereotyped or counter-stereotyped adjectives found
     """What in `text` is social in the taxonomy's sense."""
     words = set("".join(c if c.isalnum() or c == "-" else " " for c in text.lower()).split())
-    adjectives = {a for d in taxonomy.dimensions.values() for a in (*d.neg_adj, *d.pos_adj) if " " not in a}
+    adjectives = {word for d in taxonomy.dimensions.values() for word in (*d.neg_adj, *d.pos_adj)}
     return sorted(words & adjectives) + [g.id for g, *_ in taxonomy.find(text)]
