@@ -155,7 +155,7 @@ def report(
     changes: Changes = Changes(),
 ) -> int:
     """Figures and report of a finished run, made again."""
-    from debias_nb.run.run_details import remake_report
+    from debias_nb.run.run_report import remake_report
 
     changes.refuse("report")
     print(remake_report(run, out))

@@ -20,7 +20,8 @@ from .analysis_stage import analyse_model, models_of
 from .machine import check_machine, run_device
 from .presets import RunConfig
 from .regift_stages import stage_grpo_regift
-from .run_details import compare_answers, run_details
+from .run_details import run_details
+from .run_report import compare_answers
 from .stages import JUDGED, stage_base, stage_dataset, stage_grpo, stage_regift, stage_reward
 
 # %% ../../nbs/run/30_pipeline.ipynb #85bc5ceb

@@ -139,7 +139,7 @@ def social_item(
     taxonomy: Taxonomy,
     answerable: bool | None = None,  # None: half and half
 ) -> tuple[ReadingItem, str]:  # the item, and the stereotyped answer to it
-    """A passage about a stereotyped group and a counterpart; asked for the good pole, the stereotype names the latter."""
+    """A passage about a stereotyped group and a counterpart; the stereotype gives the good pole to the latter."""
     target, counter, dimension, _ = r.choice(ms)
     target, counter, dimension = taxonomy.group(target), taxonomy.group(counter), taxonomy.dimensions[dimension]
     poles, parties = (dimension.neg_adj[0], dimension.pos_adj[0]), [target.person, counter.person]
