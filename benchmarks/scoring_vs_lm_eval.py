@@ -65,21 +65,25 @@ SYSTEM = "You are a helpful assistant. You answer questions about short texts tr
 
 def requests_of(task, items, tokenizer):
     """(context, continuation) pairs of about `items` items, whole groups."""
-    from debias_nb import benchmarks as b
+    from debias_nb.analysis.benchmarks.items import answers
+    from debias_nb.analysis.benchmarks.multiple_choice import chat_prompt, mc_prompt
+    from debias_nb.analysis.benchmarks.subsets import sample_groups
+    from debias_nb.analysis.benchmarks.task import get_task
 
+    kind = get_task("bbq" if task.startswith("bbq") else dict(crows="crows_pairs").get(task, task))
+    loaded = kind.load(log=lambda m: None)
+    if task == "stereoset":  # whole target terms, as when the numbers were recorded
+        its = sample_groups(loaded, items, seed=0, group=lambda i: i["target"])
+    else:
+        its = kind.sample(loaded, items)
+    if task == "bbq":
+        return [(mc_prompt(i), " " + a) for i in its for a in answers(i)], len(its)
     if task.startswith("bbq"):
-        its = b.sample_groups(b.load_bbq(log=lambda m: None), items, seed=0)
-        if task == "bbq":
-            return [(b.mc_prompt(i), " " + a) for i in its for a in b.answers(i)], len(its)
-        chat = [
-            b.chat_prompt(tokenizer, b.mc_prompt(i, "letters" if task == "bbq_chat" else "likelihood"), SYSTEM)
-            for i in its
-        ]
-        return [(c, a) for c, i in zip(chat, its) for a in ("ABC" if task == "bbq_chat" else b.answers(i))], len(its)
+        mode = "letters" if task == "bbq_chat" else "likelihood"
+        chat = [chat_prompt(tokenizer, mc_prompt(i, mode), SYSTEM) for i in its]
+        return [(c, a) for c, i in zip(chat, its) for a in ("ABC" if task == "bbq_chat" else answers(i))], len(its)
     if task == "crows":
-        its = b.sample_groups(b.load_crows(), items, seed=0, group=lambda i: i["id"])
         return [("", i[k]) for i in its for k in ("sent_more", "sent_less")], len(its)
-    its = b.sample_groups(b.load_stereoset(), items, seed=0, group=lambda i: i["target"])
     return [
         (i["context"], " " + i[k]) if i["split"] == "intersentence" else ("", i[k])
         for i in its
@@ -91,12 +95,17 @@ def make_tokenizer(folder, vocab):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from debias_nb import benchmarks as b
+    from debias_nb.analysis.benchmarks.task import get_task
 
-    texts = [
-        i[k] for i in b.load_bbq(log=lambda m: None)[::4] for k in ("context", "question", "ans0", "ans1", "ans2")
-    ] + [i[k] for i in b.load_crows() for k in ("sent_more", "sent_less")]
-    texts += [i[k] for i in b.load_stereoset() for k in ("context", "stereotype", "unrelated")]
+    read = dict(
+        bbq=("context", "question", "ans0", "ans1", "ans2"),
+        crows_pairs=("sent_more", "sent_less"),
+        stereoset=("context", "stereotype", "unrelated"),
+    )
+    texts = []
+    for name, fields in read.items():
+        items = get_task(name).load(log=lambda m: None)
+        texts += [i[k] for i in (items[::4] if name == "bbq" else items) for k in fields]
     t = Tokenizer(models.BPE())
     t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     t.decoder = decoders.ByteLevel()
