@@ -78,6 +78,23 @@ def _redraws(n_clusters, seed, resamples):
     for start in range(0, resamples, step):
         yield generator.multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=min(step, resamples - start))
 
+# %% ../../../nbs/analysis/metrics/10_intervals.ipynb #8f588027
+def _ends(
+    draws,  # the redrawn values that are defined
+    value: float,  # the value of all
+    n: int,  # clusters
+    level: float,
+    share: bool,
+) -> dict:  # low and high, and `interval` where they are not the bootstrap's
+    """The ends of a bootstrap interval, or what is known where every redraw is the same."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    if low < high:
+        return dict(low=low, high=high)
+    if share and 0 <= value <= 1:
+        known = wilson(value * n, n, level)
+        return dict(low=known["low"], high=known["high"], interval="Wilson, as every redraw is the same")
+    return dict(interval="none, as every redraw is the same")
+
 # %% ../../../nbs/analysis/metrics/10_intervals.ipynb #b7d92078
 def bootstrap_mean(
     values,  # numbers; None and NaN are refused
@@ -85,20 +102,17 @@ def bootstrap_mean(
     seed: int = 0,
     level: float = 0.95,
     resamples: int = 2000,
-    share: bool = False,  # the values are 0 or 1: where all are equal, Wilson's interval over the clusters is given
+    share: bool = False,  # the mean is a share, 0..1
 ) -> dict:  # estimate of the mean; n counts clusters, n_values the values
     """Mean with a bootstrap interval, redrawn by cluster."""
     sums, counts = _cluster_sums(values, clusters)
     if not len(sums):
         return estimate(None, 0, n_values=0)
-    value = sums.sum() / counts.sum()
+    value, n_values = sums.sum() / counts.sum(), int(counts.sum())
     if len(sums) == 1:
-        return estimate(value, 1, n_values=int(counts.sum()))  # one cluster: no interval can be known
-    if share and value in (0.0, 1.0):
-        return dict(wilson(value * len(sums), len(sums), level), n_values=int(counts.sum()))
+        return estimate(value, 1, n_values=n_values)  # one cluster: no interval can be known
     means = np.concatenate([(w @ sums) / (w @ counts) for w in _redraws(len(sums), seed, resamples)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return estimate(value, len(sums), low, high, n_values=int(counts.sum()))
+    return estimate(value, len(sums), **_ends(means, value, len(sums), level, share), n_values=n_values)
 
 # %% ../../../nbs/analysis/metrics/10_intervals.ipynb #d853a81d
 def bootstrap_score(
@@ -108,7 +122,7 @@ def bootstrap_score(
     seed: int = 0,
     level: float = 0.95,
     resamples: int = 2000,
-    share: bool = False,  # the score is a share: at 0 or 1 Wilson's interval over the clusters is given
+    share: bool = False,  # the score is a share, 0..1
 ) -> dict:  # estimate; draws in which the score is undefined are left out and counted in `undefined`
     """A score made of sums, with a bootstrap interval redrawn by cluster."""
     if not len(counts):
@@ -120,10 +134,7 @@ def bootstrap_score(
         value = float(score(sums.sum(0)))
         if n_clusters == 1:
             return estimate(value, 1, undefined=0)
-        if share and value in (0.0, 1.0):
-            return dict(wilson(value * n_clusters, n_clusters, level), undefined=0)
         draws = np.concatenate([score(w @ sums) for w in _redraws(n_clusters, seed, resamples)])
     known = draws[np.isfinite(draws)]
-    enough = len(known) > resamples / 2
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) if enough else (None, None)
-    return estimate(value, n_clusters, low, high, undefined=int(len(draws) - len(known)))
+    ends = _ends(known, value, n_clusters, level, share) if len(known) > resamples / 2 else {}
+    return estimate(value, n_clusters, **ends, undefined=int(len(draws) - len(known)))

@@ -13,7 +13,7 @@ from collections import defaultdict
 import numpy as np
 from scipy import stats
 
-from .intervals import _cluster_sums, bootstrap_mean
+from .intervals import _cluster_sums
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #89b3d634
@@ -167,7 +167,7 @@ def _compared(before, after, clusters, binary, seed, resamples):
     row = dict(
         before=float(before.mean()),
         after=float(after.mean()),
-        difference=bootstrap_mean(difference, clusters, seed, resamples=resamples),
+        difference=_difference(difference, clusters, binary, seed, resamples),
         p=permutation_test(before, after, clusters, seed, 10 * resamples)["p"],
         effect=cohens_h(before.mean(), after.mean()) if binary else cohens_d(before, after),
         effect_kind="h" if binary else "d",

@@ -9,7 +9,7 @@ __all__ = ['refusal_rate', 'retention', 'perplexity_estimate', 'shares']
 import numpy as np
 
 from .intervals import bootstrap_mean, bootstrap_score, wilson
-from .paired_tests import _same_length, mcnemar, permutation_test
+from .paired_tests import _difference, _same_length, mcnemar, permutation_test
 from ...core.text import is_refusal
 
 # %% ../../../nbs/analysis/metrics/60_refusals_and_costs.ipynb #b4ef0697
@@ -35,9 +35,9 @@ def retention(
         p = permutation_test(was, became, clusters, seed)["p"]
     right_before = float(was.mean()) if len(was) else 0.0
     return dict(
-        before=bootstrap_mean(was, clusters, seed),
-        after=bootstrap_mean(became, clusters, seed),
-        difference=bootstrap_mean(became - was, clusters, seed),
+        before=bootstrap_mean(was, clusters, seed, share=True),
+        after=bootstrap_mean(became, clusters, seed, share=True),
+        difference=_difference(became - was, clusters, True, seed, 2000),
         retained=float(became.mean() / right_before) if right_before else None,
         p=p,
     )
