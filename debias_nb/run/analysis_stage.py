@@ -28,7 +28,7 @@ from ..core.seeds import to_plain
 from ..models.sampling import sample
 from ..models.scorer import Scorer
 from ..reward.model import RewardModel
-from .compare_baselines import held_out_text
+from .held_out_text import held_out_text
 from .machine import run_device
 from .presets import RunConfig
 from .regift_stages import load_stage
