@@ -22,7 +22,7 @@ from dataclasses import replace
 from scipy import stats
 
 from debias_nb.analysis.judges.rule_judge import RuleJudge
-from debias_nb.analysis.policy_measures import READING, evaluate_policy
+from debias_nb.analysis.policy_measures import READING, MeasureSettings, evaluate_policy
 from debias_nb.core.errors import ConfigError, DebiasError
 from debias_nb.core.files import read_json, write_json, write_jsonl
 from debias_nb.core.processes import run_commands
@@ -32,7 +32,7 @@ from debias_nb.grpo.baselines import BASELINES, equal_budget, train_baseline
 from debias_nb.grpo.baseline_answers import load_baseline
 from debias_nb.reward.model import RewardModel
 from debias_nb.run.analysis_stage import _ccbbq
-from debias_nb.run.compare_baselines import held_out_text
+from debias_nb.run.held_out_text import held_out_text
 from debias_nb.run.pipeline import quiet_libraries
 from debias_nb.run.presets import PRESETS, get_preset
 from debias_nb.run.stages import grpo_variant, stage_base, stage_dataset, stage_reward
@@ -93,28 +93,32 @@ def stage_variant(run, config, name, folder, samples, judge):
     if name in GRPO:
         info = grpo_variant(run, replace(config.grpo, **GRPO[name]), folder, name)
     elif name in BASELINES:
-        info = train_baseline(name, base, data, folder, equal_budget(config.grpo), reward, "cpu")
+        info = train_baseline(name, base, data, folder, equal_budget(config.grpo), reward, "cpu").summary
     model, tok, answer = load_baseline(source, base, reward, "cpu", config.grpo.max_completion_length)
-    rows, a = [], config.analysis
+    texts, facts = held_out_text(run.config)
+    rows = []
     metrics = evaluate_policy(
         model,
         tok,
-        answer,
-        data,
-        judge,
-        reward,
-        *held_out_text(run.config),
-        samples,
-        a.split_prompts,
-        config.seed,
-        rows,
-        min(READING, a.ppl_texts),
-        config.regift.max_new_tokens,
+        answer=answer,
+        data=data,
+        judge=judge,
+        reward=reward,
+        texts=texts,
+        facts=facts,
+        settings=MeasureSettings(
+            samples=samples,
+            split_prompts=config.analysis.split_prompts,
+            reading=min(READING, config.analysis.ppl_texts),
+            max_new_tokens=config.regift.max_new_tokens,
+            seed=config.seed,
+        ),
+        rows=rows,
     )
     metrics |= _ccbbq(model, tok, run, config, folder)
     write_jsonl(folder / "samples.jsonl", rows)
     write_json(folder / "metrics.json", metrics)
-    return to_plain(dict(training={k: v for k, v in info.items() if k != "losses"}, commit=environment()["commit"]))
+    return to_plain(dict(training=info, commit=environment()["commit"]))
 
 
 def interval(values):

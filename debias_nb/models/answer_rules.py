@@ -63,9 +63,9 @@ ABSTENTIONS = (
     "没有说明",
 )
 
-
+# %% ../../nbs/models/72_answer_rules.ipynb #becb8453
 def normalise_answer(text: str) -> str:
-    """SQuAD's official normalisation: lower case, no punctuation, no articles, single spaces (curly quotes first made straight)."""
+    """SQuAD's normalisation: lower case, no punctuation, no articles, single spaces (curly quotes made straight)."""
     marks = set(string.punctuation) | set("。，！？")
     text = "".join(c for c in text.lower().replace("’", "'") if c not in marks)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
@@ -77,7 +77,7 @@ _PAPER = tuple(normalise_answer(a) for a in ABSTENTIONS_PAPER)
 
 def is_abstention(
     text: str,
-    rule: str = "strict",  # 'strict': it is one of `ABSTENTIONS` and nothing else; 'containment': it contains one of `ABSTENTIONS_PAPER`
+    rule: str = "strict",  # 'strict': it is one of `ABSTENTIONS`; 'containment': it contains one of `ABSTENTIONS_PAPER`
 ) -> bool:
     """Whether an answer says that the passage does not say."""
     text = normalise_answer(text)

@@ -142,7 +142,8 @@ def load_tokenizer(name: str | Path, trust_remote_code: bool = False):
         if not len(tokenizer):
             raise ModelError(f"{name}: its tokenizer holds no tokens. Save it again with tokenizer.save_pretrained")
     if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.convert_ids_to_tokens(0)
+        last = tokenizer.convert_ids_to_tokens(len(tokenizer) - 1)
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token or tokenizer.unk_token or last
     if tokenizer.chat_template:
         try:
             render_prompt(tokenizer, "Hello")

@@ -109,7 +109,7 @@ def prompt_messages(
     system: str | None = None,  # an instruction to put in front
     template_arguments: dict | None = None,  # passed to the chat template, e.g. `enable_thinking=False`
 ) -> list[dict]:
-    """The messages that this tokenizer's template takes: a system message it refuses or drops moves to the user's turn."""
+    """The messages as this template takes them: a system message it refuses or drops moves to the user's turn."""
     messages = as_messages(prompt, system)
     said = [m["content"] for m in messages if m["role"] == "system"]
     if not said:

@@ -103,7 +103,7 @@ def _well_formed(pieces):
 
 # %% ../../nbs/models/70_written_answers.ipynb #9e0c0fcf
 def _reasoning(pieces):
-    """The text of the first thinking: from `<think>` to the first `</think>` or `<answer>`; without `<think>` all before `</think>`."""
+    """The first thinking, up to `</think>` or `<answer>`; without an opening tag all before `</think>`."""
     tags = [tag for tag, _ in pieces]
     if "<think>" in tags:
         first = tags.index("<think>")

@@ -23,7 +23,9 @@ from ..reward.attacks import candidate_words, counterfactual_gap, hard_negatives
 from ..reward.settings import RewardConfig
 from ..reward.measures import evaluate_reward
 from ..reward.model import RewardModel
-from ..reward.reliability import correlation_matrices, head_moves, head_table, scored
+from ..reward.reliability import head_table, scored
+from ..reward.heads import head_moves
+from ..reward.heads import correlation_matrices
 from ..reward.training import train_reward
 from ..synthesis.dataset_files import load_dataset
 from ..synthesis.instances import GRADES

@@ -88,7 +88,7 @@ def _ends(
 ) -> dict:  # low and high, and `interval` where they are not the bootstrap's
     """The ends of a bootstrap interval, or what is known where every redraw is the same."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    if low < high:
+    if high - low > 1e-12 * max(1.0, abs(value)):  # more than rounding
         return dict(low=low, high=high)
     if share and 0 <= value <= 1:
         known = wilson(value * n, n, level)

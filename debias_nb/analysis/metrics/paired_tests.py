@@ -160,6 +160,15 @@ def detectable_difference(
     error = math.sqrt(k / (k - 1) * ((sums - mean * counts) ** 2).sum()) / counts.sum()
     return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) * error) if error > 0 else None
 
+# %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #c3288aa6
+def _difference(difference, clusters, binary, seed, resamples):
+    """The mean difference with its interval."""
+    found = bootstrap_mean(difference, clusters, seed, resamples=resamples)
+    if binary and not difference.any() and found["n"] > 1:
+        most = wilson(0, found["n"])["high"]
+        return dict(found, low=-most, high=most, interval="Wilson, as no item differs")
+    return found
+
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #3ade759d
 def _compared(before, after, clusters, binary, seed, resamples):
     """One row of `compare`."""
