@@ -72,7 +72,7 @@ def _held_wordings(wordings, seed):
 
 
 def _held_groups(taxonomy, seed):
-    """Ids of a quarter of the families of stereotyped groups of each category, one at least; one is left to train on."""
+    """Ids of a quarter of the stereotyped families of each category, one at least; one is left to train on."""
     out = set()
     for category in taxonomy.categories:
         asked = [f for f in families(category.groups) if any(g.stereotypes for g in f)]

@@ -13,7 +13,7 @@ from collections import defaultdict
 import numpy as np
 from scipy import stats
 
-from .intervals import _cluster_sums
+from .intervals import _cluster_sums, bootstrap_mean, wilson
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/metrics/20_paired_tests.ipynb #89b3d634
