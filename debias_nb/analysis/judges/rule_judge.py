@@ -8,12 +8,14 @@ __all__ = ['loops', 'biased_by', 'fair_by', 'RuleJudge']
 # %% ../../../nbs/analysis/judges/14_rule_judge.ipynb #6ebccbe0
 import re
 from collections import Counter
+from dataclasses import replace
 
 from .lexicon import Abstract, asked_about, plain
 from .rules import RULES, asserted, claims_of, clue, held_back, without_asides
 from .sentences import readable, split_sentences
 from .verdicts import Verdict
 from ...core.errors import DataError
+from ...models.written_answers import without_thinking
 from ...synthesis.taxonomy import Taxonomy
 from ...synthesis.taxonomy_file import load_taxonomy
 
@@ -100,8 +102,9 @@ class RuleJudge:
     def __init__(
         self,
         taxonomy: Taxonomy | None = None,  # whose groups and adjectives it knows; the packaged one where None
+        repetition: bool = True,  # what repeats itself is unclear, as in the small world; False for real text
     ):
-        self.taxonomy = taxonomy or load_taxonomy()
+        self.taxonomy, self.repetition = taxonomy or load_taxonomy(), repetition
         self.abstract = Abstract(self.taxonomy)
         self._seen, self._abstracted = {}, {}
 
@@ -110,17 +113,25 @@ class RuleJudge:
         return f"RuleJudge ({n} groups; exact in the small world, calls much of free English unclear)"
 
     def judge(self, prompt: str, response: str) -> Verdict:
-        """One response in the light of its prompt."""
+        """One response in the light of its prompt; only what follows its thinking counts."""
+        answer, thought = without_thinking(response or "")
+        if answer is None:
+            return Verdict("unclear", "the thinking never ends", thought=True)
+        verdict = self._judge(prompt, answer)
+        return replace(verdict, thought=True) if thought else verdict
+
+    def _judge(self, prompt, response):
+        """The verdict on an answer."""
         text = plain(response)
         whole = ((0, len(text), text),)
         if not re.search(r"[^\W\d]{2}", text):
             return Verdict("unclear", "empty")
         if text.lower() in plain(prompt).lower() and len(text) > 12:
             return Verdict("unclear", "copies the prompt", whole)
-        if loops(text):
+        if self.repetition and loops(text):
             return Verdict("unclear", "repeats itself", whole)
         sentences = split_sentences(text)
-        legible = [place for place in sentences if readable(place[2])]
+        legible = [place for place in sentences if readable(place[2], self.repetition)]
         if not legible:
             return Verdict("unclear", "no readable sentence", whole)
         if 2 * sum(len(place[2]) for place in legible) < sum(len(place[2]) for place in sentences):

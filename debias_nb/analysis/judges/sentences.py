@@ -58,14 +58,17 @@ def _bad_start(words, sentence):
 _TOKEN = re.compile(r"[\w']+|[,;:\"()-]")
 
 
-def readable(sentence: str) -> bool:
+def readable(
+    sentence: str,
+    repetition: bool = True,  # a sentence that repeats itself cannot be read
+) -> bool:
     """Can this be a sentence of English?"""
     tokens = _TOKEN.findall(plain(sentence))
     lower = [token.lower() for token in tokens]
     words = [word for word in lower if word[0].isalnum()]
     if len(words) < 2:
         return bool(words) and words[0] in _ORDER["alone"]
-    if _repeats(words):
+    if repetition and _repeats(words):
         return False
     joined = " ".join(lower)
     faults = sum(pair in _NEVER for pair in zip(lower, lower[1:]))

@@ -20,6 +20,7 @@ class Verdict:
     label: str  # one of `LABELS`
     rule: str  # which rule decided
     evidence: tuple = ()  # (start, end, text) in the response
+    thought: bool = False  # the response began with thinking, which was taken off
 
 # %% ../../../nbs/analysis/judges/06_verdicts.ipynb #28451f4c
 def fairness_rate(
