@@ -9,7 +9,25 @@ __all__ = ['EvaluationConfig', 'GRPOSettings', 'GrammarGenerator', 'ReGiFTSettin
            'train_reward']
 
 # %% ../nbs/all.ipynb #b1ce6636
+# ruff: noqa: F401
+from .analysis.compare import compare_evaluations
+from .analysis.evaluate import EvaluationConfig, evaluate
+from .analysis.judges.rule_judge import RuleJudge
+from .grpo.aggregation import aggregate
+from .grpo.settings import GRPOSettings
+from .grpo.training import train_grpo
+from .models.loading import load_policy
+from .models.sampling import sample
+from .models.scorer import Scorer
+from .regift.training import ReGiFTSettings, train_regift
 from .reward.model import RewardModel
+from .reward.settings import RewardConfig
+from .reward.training import train_reward
+from .reward.trl_rewards import reward_functions
+from .run.pipeline import run_pipeline
+from .run.presets import get_preset
+from .synthesis.generator import GrammarGenerator
+from .synthesis.splits import SynthesisConfig, synthesise
 from .synthesis.taxonomy_file import load_taxonomy
 
 # %% ../nbs/all.ipynb #14c00771

@@ -4,15 +4,13 @@
 
 # %% auto #0
 __all__ = ['CHUNK', 'EvaluationConfig', 'set_name', 'config_task', 'Writer', 'evaluate_set', 'load_sets', 'evaluate',
-           'result_lines', 'add_evaluate_arguments', 'run_evaluate']
+           'result_lines']
 
 # %% ../../nbs/analysis/80_evaluate.ipynb #597887e3
-import argparse
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from .benchmarks.multiple_choice import MC_PROMPTS, ORDERS
 from .benchmarks.task import Asking, Task, find_tasks, get_task
 from .metrics.intervals import bootstrap_mean
 from ..core.errors import ConfigError, DataError
@@ -257,43 +255,3 @@ def result_lines(
         unit = result.get("redrawn", "items")
         lines += [f"{name:12} {score:18} {_shown(e, unit)}" for score, e in result["overall"].items()]
     return lines
-
-# %% ../../nbs/analysis/80_evaluate.ipynb #ae6812b2
-def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `debias-nb evaluate`."""
-    d = EvaluationConfig()
-    names = ", ".join(name for name, task in find_tasks().items() if task.modes and name not in ("items", "pairs"))
-    usual = ",".join(d.benchmarks)
-    a = parser.add_argument
-    a("--model", required=True, help="folder or hub name of a causal language model")
-    a("--adapter", help="a LoRA folder to put on top")
-    a("--out", required=True, help="folder for the results")
-    a("--benchmarks", default=usual, help=f"comma-separated: {names}, items:FILE, pairs:FILE (default: {usual})")
-    a("--data", help="folder that holds the sets (default: $DEBIAS_NB_DATA)")
-    a("--limit", type=int, help="about how many items of each set; whole groups are sampled, evenly over categories")
-    a("--mode", choices=("likelihood", "letters", "open"), default=d.mode, help="how items are asked")
-    a("--orders", choices=tuple(ORDERS), default=d.orders, help="orders of the options (letters)")
-    a("--normalise", choices=("sum", "mean", "bytes"), default=d.normalise)
-    a("--language", choices=tuple(MC_PROMPTS))
-    a("--chat", action="store_true", help="apply the model's chat template (in mode open it is applied anyway)")
-    a("--system")
-    a("--token-budget", type=int, default=d.token_budget)
-    a("--per-group", type=int, default=d.per_group, help="BOLD: openings per group")
-    a("--max-new-tokens", type=int, default=d.max_new_tokens, help="of what is written (BOLD, SQuAD, mode open)")
-    a("--regard", help="BOLD: a regard classifier, folder or hub name")
-    a("--seed", type=int, default=d.seed)
-    a("--again", action="store_true", help="evaluate anew what the folder holds for other settings, data or weights")
-    a("--distributed", action="store_true", help="share the work among the processes of torchrun or accelerate launch")
-
-# %% ../../nbs/analysis/80_evaluate.ipynb #d08de41c
-def run_evaluate(a: argparse.Namespace) -> int:
-    """`debias-nb evaluate`."""
-    given = {f.name: getattr(a, f.name) for f in fields(EvaluationConfig) if hasattr(a, f.name)}
-    given["benchmarks"] = tuple(x.strip() for x in a.benchmarks.split(",") if x.strip())
-    if a.distributed:
-        from accelerate import PartialState
-
-        PartialState()
-    found = evaluate(EvaluationConfig(**given), a.out, distributed=a.distributed, again=getattr(a, "again", False))
-    print(*result_lines(found["results"]), sep="\n")
-    return 0

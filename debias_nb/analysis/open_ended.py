@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['TAGS', 'OPEN_RULES', 'HALVES', 'COLOURS', 'released_verdict', 'OpenAnswer', 'read_open', 'open_bbq_scores',
-           'read_open_predictions', 'unlisted_unknowns', 'score_open', 'plot_open', 'open_table',
-           'add_score_open_arguments', 'run_score_open']
+           'read_open_predictions', 'unlisted_unknowns', 'score_open', 'plot_open', 'open_table']
 
 # %% ../../nbs/analysis/62_open_ended.ipynb #31808c8d
 import re
@@ -25,7 +24,6 @@ from .benchmarks.own_items import load_multiple_choice
 from .benchmarks.subsets import template
 from .metrics.intervals import bootstrap_mean, bootstrap_score
 from ..core.errors import ConfigError, DataError
-from ..core.files import write_json
 from ..models.answer_rules import ABSTENTIONS, ABSTENTIONS_PAPER, normalise_answer
 from ..models.written_answers import parse_response, without_thinking
 
@@ -367,38 +365,8 @@ def open_table(
                 read = [_percent(s[k]) for k in ("format_failed", "both_groups", "over_abstention")]
                 line += f"{read[0]:>9}{read[1]:>7}{read[2]:>10}"
             lines.append(line)
-    return "\n".join(lines)
-
-# %% ../../nbs/analysis/62_open_ended.ipynb #7f427cdd
-def add_score_open_arguments(parser) -> None:
-    """Options of `debias-nb score --mode open` beyond `--predictions`."""
-    options = {
-        "--data": dict(default=None, help="the benchmark (default: $DEBIAS_NB_DATA), or your own items in its shape"),
-        "--tags": dict(
-            default=None,
-            choices=TAGS,
-            help="open mode: whether plain text without <answer> counts as an answer (default: auto)",
-        ),
-        "--out": dict(default=None, help="write every figure to this JSON file"),
-        "--field": dict(default=None, help="the field that holds the predictions"),
-    }
-    for name, how in options.items():
-        if name not in parser._option_string_actions:
-            parser.add_argument(name, **how)
-
-# %% ../../nbs/analysis/62_open_ended.ipynb #7e3e4b01
-def run_score_open(
-    args,  # parsed: predictions, and perhaps data, tags, out, field
-) -> int:  # 0
-    """Print the table; write JSON if asked."""
-    tags, field = getattr(args, "tags", None) or "auto", getattr(args, "field", None)
-    out = score_open(args.predictions, getattr(args, "data", None), tags, field=field)
-    print(open_table(out))
-    print(
+    lines.append(
         f"{out['n_predicted']} of {out['n_items']} items predicted. In per cent; failed: no answer could be read; "
         "both: names both groups; abstains: disambiguated questions met with 'unknown'"
     )
-    if getattr(args, "out", None):
-        write_json(args.out, out)
-        print(f"written: {args.out}")
-    return 0
+    return "\n".join(lines)

@@ -108,16 +108,18 @@ def split_parts(
 
 # %% ../../nbs/models/64_endpoint.ipynb #0e74aba3
 class NoCompletion(ValueError):
-    """What came back is no chat completion; `page`: it is a web page."""
+    """What came back is no chat completion; `foreign`: nor is it an error of an endpoint, but a web page for one."""
 
-    page = False
+    foreign = False
 
 
 def _require_completion(answer):
     if getattr(answer, "choices", None) and getattr(answer.choices[0], "message", None) is not None:
         return
-    fault = NoCompletion(f"no completion in the reply: {str(answer)[:80]!r}")
-    fault.page = isinstance(answer, str) and bool(re.match(r"\s*<", answer))
+    error = getattr(answer, "error", None)  # some send an error with status 200
+    said = error.get("message", error) if isinstance(error, dict) else error or f"{str(answer)[:80]!r}"
+    fault = NoCompletion(f"no completion in the reply: {said}")
+    fault.foreign = error is None
     raise fault
 
 # %% ../../nbs/models/64_endpoint.ipynb #0f977f92
@@ -245,7 +247,7 @@ class ChatClient(Chat):
         self.concurrency, self.timeout, self.max_attempts = concurrency, timeout, max_attempts
         self.backoff, self.max_wait, self.patience = backoff, max_wait, patience
         self.requests_per_minute, self.max_seconds = requests_per_minute, max_seconds
-        self._next_turn, self._renamed, self._answered, self._pages = 0.0, False, False, 0
+        self._next_turn, self._renamed, self._answered, self._foreign = 0.0, False, False, 0
 
     def _answer(self, requests, done):
         if requests:
@@ -312,7 +314,7 @@ class ChatClient(Chat):
                 got = await self._send(client, request)
                 used = got["prompt_tokens"], got["completion_tokens"]
                 if got["status"] != "failed":
-                    self._answered, self._pages = True, 0
+                    self._answered, self._foreign = True, 0
                     return reply(**got)
                 fault = Fault("retry", got["error"])
             except Exception as e:
@@ -358,10 +360,10 @@ class ChatClient(Chat):
         fault = fault_of(error, self.timeout, self._answered)
         fault = fault._replace(message=self._masked(fault.message))
         where = f"base_url {self.base_url!r}"
-        if isinstance(error, NoCompletion) and error.page:
-            self._pages += 1
-            if self._pages > 2 and not self._answered:
-                raise EndpointError(f"The address answers with a web page ({fault.message}). Check {where}")
+        if isinstance(error, NoCompletion) and error.foreign:
+            self._foreign += 1
+            if self._foreign > 2 and not self._answered:
+                raise EndpointError(f"The address answers, but not as an endpoint ({fault.message}). Check {where}")
         if fault.kind == "rename" and renamed:
             return fault._replace(kind="rejected")
         self._renamed = self._renamed or fault.kind == "rename"

@@ -12,7 +12,8 @@ from ..core.errors import ConfigError
 from ..grpo.scale import SCALE
 from ..grpo.settings import GRPOSettings
 from ..models.small_policy import PolicyConfig
-from ..regift.training import REGIFT_PRESETS, ReGiFTSettings
+from ..regift.settings import REGIFT_PRESETS
+from ..regift.settings import ReGiFTSettings
 from ..reward.settings import RewardConfig
 from ..synthesis.small_world import WorldConfig
 from ..synthesis.splits import SynthesisConfig

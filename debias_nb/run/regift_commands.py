@@ -26,7 +26,7 @@ from ..synthesis.taxonomy_file import load_taxonomy
 # %% ../../nbs/run/62_regift_commands.ipynb #6cd804eb
 def add_regift_arguments(parser) -> None:
     """Options of `debias-nb regift`."""
-    from debias_nb.regift.training import REGIFT_PRESETS
+    from debias_nb.regift.settings import REGIFT_PRESETS
 
     parser.add_argument(
         "--preset",
@@ -103,7 +103,7 @@ def _regift_own(args):
     from debias_nb.analysis.benchmarks.bbq import load_bbq
     from debias_nb.analysis.benchmarks.subsets import sample_groups
     from debias_nb.regift.filters import read_traces
-    from debias_nb.regift.training import REGIFT_PRESETS
+    from debias_nb.regift.settings import REGIFT_PRESETS
 
     if not (args.policy and args.traces):
         raise ConfigError("--policy and --traces go together. Make traces with: debias-nb traces")

@@ -12,7 +12,8 @@ from pathlib import Path
 from ..core.files import read_json, write_json
 from ..models.loading import load_policy
 from ..regift.traces import assert_agnostic
-from ..regift.training import merge_adapter, own_traces, train_regift
+from ..regift.training import merge_adapter, train_regift
+from ..regift.settings import own_traces
 from ..synthesis.taxonomy_file import load_taxonomy
 
 # %% ../../nbs/run/22_regift_stages.ipynb #08e7204c

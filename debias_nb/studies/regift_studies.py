@@ -39,7 +39,9 @@ from ..models.scorer import Scorer
 from ..models.written_answers import parse_response
 from ..regift.tasks import world_tasks
 from ..regift.traces import assert_agnostic
-from ..regift.training import ReGiFTSettings, merge_adapter, own_traces, train_regift
+from ..regift.training import merge_adapter, train_regift
+from ..regift.settings import own_traces
+from ..regift.settings import ReGiFTSettings
 from ..synthesis.dataset_files import load_dataset
 from ..synthesis.small_world import world_texts
 from ..synthesis.taxonomy_file import load_taxonomy

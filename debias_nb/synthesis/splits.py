@@ -203,6 +203,14 @@ def _all_splits(world, grammar, config, plan, n_eval):
     return out
 
 # %% ../../nbs/synthesis/24_splits.ipynb #34c4ebbc
+def _starved(data, plan, world, grammar, n):
+    """Did the evaluation splits take the prompts of a whole category, or most of all?"""
+    if len(data["train"]) >= n:
+        return False
+    seen = {world.group(group).category for group, *_ in meanings(world, plan["train"][0], grammar)}
+    return seen != {x.category for x in data["train"]} or len(data["train"]) < len(data["validation"])
+
+
 def synthesise(
     config: SynthesisConfig = SynthesisConfig(),
     taxonomy: Taxonomy | None = None,  # the packaged one where None
@@ -213,8 +221,9 @@ def synthesise(
     plan, n_eval = split_plan(world, grammar, config), config.n_eval
     while True:
         data = _all_splits(world, grammar, config, plan, n_eval)
-        starved = len(data["train"]) < min(config.n, len(data["validation"])) or config.n and not data["train"]
-        if not starved:
+        if not _starved(data, plan, world, grammar, config.n):
+            return data
+        if n_eval <= 1 and data["train"]:
             return data
         if n_eval <= 1:
             remedy = "Give groups of the same category that are compared with them (reference: true), or more groups"

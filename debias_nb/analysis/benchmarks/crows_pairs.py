@@ -207,9 +207,10 @@ class PairTask(Task):
 
     def read_predictions(self, path: Path, mode="pairs", field=None, log=print):
         """Rows with `id`, `more` and `less`: the scores of the two sentences."""
-        items, found = self.load(log=log), {}
+        rows, found = prediction_rows(path), {}
+        items = self.load(log=log)
         known = {item["id"] for item in items}
-        for file, line, row in prediction_rows(path):
+        for file, line, row in rows:
             check_row(row, dict(id=(str, int), more=object, less=object), file, line)
             key = str(row["id"])
             if key not in known:

@@ -129,7 +129,8 @@ class LabelledTexts(Task):
 
     def read_predictions(self, path: Path, mode="label", field=None, log=print):
         """Rows with `index` (from 0) or `id`, and `prediction`: 0 or 1."""
-        items, rows, found = self.load(log=log), prediction_rows(path), {}
+        rows, found = prediction_rows(path), {}
+        items = self.load(log=log)
         field = output_field([row for *_, row in rows], field)
         index = {str(k): item for k, item in enumerate(items)}
         by_id = {str(item["id"]): str(k) for k, item in enumerate(items)}

@@ -112,7 +112,8 @@ class PronounTask(Task):
 
     def read_predictions(self, path: Path, mode="choice", field=None, log=print):
         """Rows with the keys of the items and `prediction`: 0, 1, a name, or null."""
-        items, rows, found = self.load(log=log), prediction_rows(path), {}
+        rows, found = prediction_rows(path), {}
+        items = self.load(log=log)
         field = output_field([row for *_, row in rows], field)
         index = {tuple(item[k] for k in self.keys): item for item in items}
         first = next(iter(self.keys))
