@@ -122,6 +122,11 @@ def _require_completion(answer):
     fault.foreign = error is None
     raise fault
 
+
+def _is_foreign(error):
+    """Whether an error says that no endpoint is there: what came is no completion, or no JSON at all."""
+    return error.foreign if isinstance(error, NoCompletion) else isinstance(error, ValueError)
+
 # %% ../../nbs/models/64_endpoint.ipynb #0f977f92
 def _tokens_used(answer, messages, written):
     """(prompt, completion) tokens as the endpoint counts them, estimated where it does not."""
@@ -360,7 +365,7 @@ class ChatClient(Chat):
         fault = fault_of(error, self.timeout, self._answered)
         fault = fault._replace(message=self._masked(fault.message))
         where = f"base_url {self.base_url!r}"
-        if isinstance(error, NoCompletion) and error.foreign:
+        if _is_foreign(error):
             self._foreign += 1
             if self._foreign > 2 and not self._answered:
                 raise EndpointError(f"The address answers, but not as an endpoint ({fault.message}). Check {where}")
