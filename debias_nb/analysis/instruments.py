@@ -14,6 +14,7 @@ import torch
 from ..core.errors import ConfigError, DataError, ModelError
 from ..core.progress import progress
 from ..core.text import is_refusal
+from ..reward.encoder import load_classifier
 
 # %% ../../nbs/analysis/63_instruments.ipynb #ac1e9b0e
 @lru_cache(1)
@@ -45,20 +46,6 @@ def sentiment(
     return [_vader().polarity_scores(text)["compound"] for text in texts]
 
 # %% ../../nbs/analysis/63_instruments.ipynb #383a8f42
-def _load_classifier(name):
-    """Model and tokenizer from a folder or hub name; safetensors only."""
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    try:
-        model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=True)
-        return model, AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{name} cannot be loaded as a classifier ({type(error).__name__}). "
-            "Give a folder or hub name of a sequence classification model with safetensors weights"
-        ) from None
-
-
 def _label_values(labels, values):
     """The value of each label, whatever its case."""
     table = {label.lower(): value for label, value in values.items()}
@@ -87,7 +74,7 @@ class TextClassifier:
         device: str | None = None,
     ):
         if isinstance(model, str) or hasattr(model, "__fspath__"):
-            model, tokenizer = _load_classifier(model)
+            model, tokenizer = load_classifier(model)
         if tokenizer is None:
             raise ConfigError("a loaded classifier needs its tokenizer. Pass tokenizer=")
         self.model = (model.to(device) if device else model).eval()

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from ...core.errors import DataError
-from ...core.files import read_json, read_jsonl
+from ...core.files import check_row, read_json, read_jsonl
 
 # %% ../../../nbs/analysis/benchmarks/08_files.ipynb #d6e4a5f7
 def _require_columns(header, required, path):
@@ -131,6 +131,8 @@ def _json_array(path):
     rows = read_json(path)
     if not isinstance(rows, list):
         raise DataError("is not a JSON array of rows", file=path, remedy="Give [{...}, {...}] or a row a line")
+    for row in rows:
+        check_row(row, {}, path)
     return [(json_line(path, row), row) for row in rows]
 
 
