@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['EvaluationConfig', 'GRPOSettings', 'GrammarGenerator', 'ReGiFTSettings', 'RewardConfig', 'RewardModel', 'RuleJudge',
-           'Scorer', 'SynthesisConfig', 'aggregate', 'compare_evaluations', 'evaluate', 'get_preset', 'load_policy',
-           'load_taxonomy', 'reward_functions', 'run_pipeline', 'sample', 'synthesise', 'train_grpo', 'train_regift',
-           'train_reward']
+           'Scorer', 'SynthesisConfig', 'aggregate', 'compare_evaluations', 'comparison_lines', 'evaluate',
+           'get_preset', 'load_policy', 'load_taxonomy', 'reward_functions', 'run_pipeline', 'sample', 'synthesise',
+           'train_grpo', 'train_regift', 'train_reward']
 
 # %% ../nbs/all.ipynb #b1ce6636
 # ruff: noqa: F401
-from .analysis.compare import compare_evaluations
+from .analysis.compare import compare_evaluations, comparison_lines
 from .analysis.evaluate import EvaluationConfig, evaluate
 from .analysis.judges.rule_judge import RuleJudge
 from .grpo.aggregation import aggregate
@@ -43,6 +43,7 @@ _all_ = [
     "SynthesisConfig",
     "aggregate",
     "compare_evaluations",
+    "comparison_lines",
     "evaluate",
     "get_preset",
     "load_policy",

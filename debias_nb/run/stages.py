@@ -137,4 +137,4 @@ def stage_regift(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     traces = own_traces(config.regift)
     assert_agnostic(traces, load_taxonomy())
     write_jsonl(folder / "traces.jsonl", traces)
-    return train_regift(run / "policy/base", traces, folder, config.regift, device=run_device(config))
+    return train_regift(run / "policy/base", traces, folder, config.regift, device=run_device(config)).summary

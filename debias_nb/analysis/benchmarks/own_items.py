@@ -96,7 +96,7 @@ def load_multiple_choice(
     items = []
     for file in data_files(path, *READERS):
         for line, row in read_rows(file):
-            words = isinstance(row, dict) and "answer_info" not in row and _choices(row) is not None
+            words = isinstance(row, dict) and "answer_info" not in row
             item = item_from_words(row, len(items), file, line) if words else row
             items.append(check_mc_item(item, file, line))
     for item in items:

@@ -216,9 +216,11 @@ def _by_sentence(items, answers):
 
 def _official_file(path):
     """{sentence id: score} of the authors' form of predictions."""
+    remedy = 'Expected one JSON object {"intrasentence": [...], "intersentence": [...]}'
+    if path.suffix in (".jsonl", ".csv", ".tsv", ".parquet"):
+        raise DataError("is not in the authors' form of predictions", file=path, remedy=remedy)
     whole, found = read_json(path), {}
     if not isinstance(whole, dict):
-        remedy = 'Expected {"intrasentence": [...], "intersentence": [...]}'
         raise DataError("is not a JSON object", file=path, remedy=remedy)
     for split in SPLITS:
         for k, row in enumerate(whole.get(split, [])):
