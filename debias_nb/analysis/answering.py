@@ -47,6 +47,11 @@ def _write(model, tokenizer, prompts, max_new_tokens, batch_size, seed, desc):
     )
     return [texts[0] for texts in said]
 
+
+def _cut(tokenizer, texts, max_new_tokens):
+    """How many answers end at the token limit."""
+    return sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) >= max_new_tokens for text in texts)
+
 # %% ../../nbs/analysis/60_answering.ipynb #3e1f9c0c
 def answer_items(
     model,
@@ -56,7 +61,7 @@ def answer_items(
     batch_size: int = 64,
     seed: int = 0,
     suffix: str = "",  # said after the question: an instruction, such as ' Think first.'
-) -> dict:  # predictions (list of int or None), responses, statuses (Counter), unmatched: answers that are no option
+) -> dict:  # predictions (int or None), responses, statuses (Counter), unmatched (no option), cut (at the token limit)
     """Let the model write an answer to each item, greedily."""
     prompts = [reading_prompt(item["context"], item["question"]) + suffix for item in items]
     texts = _write(model, tokenizer, prompts, max_new_tokens, batch_size, seed, "items")
@@ -67,6 +72,7 @@ def answer_items(
         responses=texts,
         statuses=Counter(p.status for p in parsed),
         unmatched=sum(p.answer is not None and k is None for p, k in zip(parsed, predictions)),
+        cut=_cut(tokenizer, texts, max_new_tokens),
     )
 
 # %% ../../nbs/analysis/60_answering.ipynb #b57f5ee2
@@ -79,7 +85,7 @@ def answer_tasks(
     seed: int = 0,
     suffix: str = "",
     rule: str = "strict",
-) -> dict:  # right, abstained, failed: a bool per task; responses
+) -> dict:  # right, abstained, failed: a bool per task; responses; cut (at the token limit)
     """Let the model answer reading tasks."""
     prompts = [student_prompt(task) + suffix for task in tasks]
     texts = _write(model, tokenizer, prompts, max_new_tokens, batch_size, seed, "tasks")
@@ -89,4 +95,5 @@ def answer_tasks(
         abstained=[is_right(answer, ()) for answer in given],
         failed=[answer is None for answer in given],
         responses=texts,
+        cut=_cut(tokenizer, texts, max_new_tokens),
     )

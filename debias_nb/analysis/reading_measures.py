@@ -14,10 +14,11 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from .benchmarks.bbq_estimates import bbq_estimates
+from .benchmarks.bbq_score import bbq_estimates
 
 from .answering import answer_items, answer_tasks
-from .judges.rule_judge import RuleJudge, fairness_rate
+from .judges.rule_judge import RuleJudge
+from .judges.verdicts import fairness_rate
 from ..core.files import read_json, read_jsonl
 from ..models.prompts import render_prompt
 from ..models.sampling import sample

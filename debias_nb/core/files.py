@@ -308,8 +308,7 @@ def read_json(
     kind: type | None = None,  # dict or list, where it has to be one
 ):
     """Read one JSON file, or raise `DataError` with its place."""
-    path = _existing_file(path)
-    value = parse_json(_decoded(path.read_bytes(), path), path)
+    value = parse_json(_decoded(_existing_file(path).read_bytes(), path), path)
     if kind is not None and not isinstance(value, kind):
         raise DataError(
             f"holds {_kind(type(value))}, where {_kind(kind)} is needed",

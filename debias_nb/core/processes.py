@@ -44,7 +44,8 @@ def run_commands(
         raise ConfigError(f"{jobs} jobs. Give at least 1")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    waiting, running, failed = list(commands.items()), {}, []
+    waiting, failed = list(commands.items()), []
+    running: dict[str, subprocess.Popen] = {}
     count = done or (lambda: len(commands) - len(waiting) - len(running))
     with progress(None, "side by side", total or len(commands)) as bar:
         try:

@@ -106,7 +106,8 @@ class Journal:
         self,
         path: str | Path,  # a JSON Lines file, made if absent
     ):
-        self.path, self.replies, self._lock = Path(path), {}, threading.Lock()
+        self.path, self._lock = Path(path), threading.Lock()
+        self.replies: dict[str, Reply] = {}
         if self.path.is_dir():
             raise ConfigError(f"{self.path} is a folder. Give the journal a file name")
         if self.path.is_file():
@@ -166,6 +167,7 @@ class Budget:
 
     @property
     def spent(self) -> int:
+        """Prompt and completion tokens so far."""
         return self.prompt_tokens + self.completion_tokens
 
     def __repr__(self):
@@ -203,7 +205,7 @@ class EndpointError(DebiasError):
 class Chat:
     """Asks one model many things; journal and budget included."""
 
-    believed = SETTLED  # statuses that are taken from the journal
+    believed: tuple[str, ...] = SETTLED  # statuses that are taken from the journal
 
     def __init__(
         self,
@@ -217,7 +219,8 @@ class Chat:
 
     def requests(self, prompts: list) -> list[Request]:
         """Prompts as requests; the second of two equal ones has `repeat=1`."""
-        seen, out = Counter(), []
+        out: list[Request] = []
+        seen: Counter[str] = Counter()
         for prompt in prompts:
             messages = ({"role": "user", "content": prompt},) if isinstance(prompt, str) else tuple(prompt)
             messages = tuple(_whole_message(message) for message in messages)

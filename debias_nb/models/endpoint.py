@@ -95,7 +95,8 @@ def split_parts(
         return content or "", ""
     if isinstance(content, dict):
         content = [content]
-    answer, thoughts = [], []
+    answer: list[str] = []
+    thoughts: list[str] = []
     for part in content:
         if isinstance(part, str):
             answer.append(part)

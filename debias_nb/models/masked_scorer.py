@@ -14,7 +14,14 @@ import torch
 from ..core.errors import DataError, ModelError
 from ..core.progress import progress
 from .prefix_tree import shared_prefix
-from .token_scores import Score, evaluating, gather_logprobs, logits_at, position_limit
+from debias_nb.models.token_scores import (
+    Score,
+    evaluating,
+    gather_logprobs,
+    logits_at,
+    position_limit,
+    require_vocabulary,
+)
 
 # %% ../../nbs/models/36_masked_scorer.ipynb #2c5502ef
 def shared_positions(
@@ -84,6 +91,7 @@ class MaskedScorer:
         """The log-probability of the tokens at the positions `keep`, each masked alone."""
         jobs = sorted(((i, p) for i, kept in enumerate(keep) for p in kept), key=lambda job: -len(ids[job[0]]))
         out = [dict() for _ in ids]
+        require_vocabulary(self.model, max((token for row in ids for token in row), default=0))
         with evaluating(self.model), progress(total=len(jobs), desc=desc) as bar:
             while jobs:
                 n = max(1, self.token_budget // len(ids[jobs[0][0]]))

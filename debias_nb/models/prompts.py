@@ -123,11 +123,13 @@ def prompt_messages(
 # %% ../../nbs/models/10_prompts.ipynb #90896d3e
 def render_prompt(
     tokenizer,
-    prompt: str | list,  # a string or chat messages
+    prompt: str | list,  # a string or chat messages; a `PromptText` stays as it is
     system: str | None = None,  # an instruction to put in front
     template_arguments: dict | None = None,  # passed to the chat template, e.g. `enable_thinking=False`
 ) -> PromptText:  # what the model reads, up to where it should answer
-    """Render a prompt in the tokenizer's chat template, or in the plain form where it has none."""
+    """Render a prompt in the tokenizer's chat template, or in the plain form where it has none; once and not again."""
+    if isinstance(prompt, PromptText):
+        return prompt
     messages = prompt_messages(tokenizer, prompt, system, template_arguments)
     try:
         return PromptText(_apply(tokenizer, messages, template_arguments))
@@ -144,7 +146,7 @@ def prompt_ids(
     longest: int | None = None,  # tokens that the prompt may have
 ) -> tuple[list[int], int]:  # token ids, and how many were cut from the left
     """The token ids of a prompt, the same for every use."""
-    text = prompt if isinstance(prompt, PromptText) else render_prompt(tokenizer, prompt, system, template_arguments)
+    text = render_prompt(tokenizer, prompt, system, template_arguments)
     return cut_left(tokenizer(text, add_special_tokens=False)["input_ids"], longest, tokenizer.bos_token_id)
 
 

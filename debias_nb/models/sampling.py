@@ -9,11 +9,11 @@ __all__ = ['left_padded', 'fitting_prompts', 'ThinkingLimit', 'sample']
 import torch
 from transformers import StoppingCriteria
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, ModelError
 from ..core.progress import progress
 from ..core.seeds import set_seed
 from .prompts import prompt_ids, render_prompt
-from .token_scores import position_limit
+from .token_scores import position_limit, require_vocabulary
 from .written_answers import THINKING_TAGS, opens_thinking, without_thinking
 
 # %% ../../nbs/models/22_sampling.ipynb #0e568bb6
@@ -43,6 +43,7 @@ def fitting_prompts(
     if limit and limit <= new_tokens:
         raise ConfigError(f"{new_tokens} new tokens leave no room in the model's {limit} positions. Ask for fewer")
     ids = [prompt_ids(tokenizer, text, longest=limit - new_tokens if limit else None) for text in texts]
+    require_vocabulary(model, max((token for row, _ in ids for token in row), default=0))
     return [row for row, _ in ids], sum(cut > 0 for _, cut in ids)
 
 # %% ../../nbs/models/22_sampling.ipynb #fa32d973
@@ -92,6 +93,7 @@ def sample(
     n: int = 1,  # answers to each prompt
     max_new_tokens: int = 48,
     temperature: float = 1.0,  # 0: greedy
+    top_p: float = 1.0,  # sample from the likeliest tokens that hold this much probability
     batch_size: int = 64,
     seed: int = 0,
     desc: str = "sampling",
@@ -102,6 +104,7 @@ def sample(
     log=print,  # told how many prompts were cut and how many answers never came
 ) -> list[list[str]]:  # n answers to each prompt, in the order of `prompts`
     """Sample answers in batches of like length."""
+    _require_sensible(n, max_new_tokens, temperature, top_p)
     texts = [render_prompt(tokenizer, prompt, system, template_arguments) for prompt in prompts]
     new_tokens = max_new_tokens + (thinking_tokens or 0)
     ids, cut = fitting_prompts(model, tokenizer, texts, new_tokens)
@@ -112,28 +115,43 @@ def sample(
     set_seed(seed)
     for start in progress(range(0, len(jobs), batch_size), desc):
         part = jobs[start : start + batch_size]
-        limits = (thinking_tokens, max_new_tokens)
-        answers = _generate(model, tokenizer, [ids[i] for i in part], [texts[i] for i in part], limits, temperature)
+        rows, limits = [(ids[i], texts[i]) for i in part], (thinking_tokens, max_new_tokens)
+        answers = _generate(model, tokenizer, rows, limits, temperature, top_p)
         for i, answer in zip(part, answers):
             out[i].append(answer)
     return _answers_only(out, texts, log) if answers_only else out
 
 
-def _generate(model, tokenizer, rows, texts, limits, temperature):
-    """One batch: the text behind each prompt."""
+def _require_sensible(n, max_new_tokens, temperature, top_p):
+    for name, value, least in (("n", n, 1), ("max_new_tokens", max_new_tokens, 1), ("temperature", temperature, 0)):
+        if value < least:
+            raise ConfigError(f"{name}={value}. Give {least} or more")
+    if not 0 < top_p <= 1:
+        raise ConfigError(f"top_p={top_p}. Give more than 0 and at most 1")
+
+
+def _generate(model, tokenizer, rows, limits, temperature, top_p):
+    """One batch of (token ids, text) of prompts: the text behind each."""
     thinking_tokens, answer_tokens = limits
-    batch = left_padded(rows, tokenizer.pad_token_id or 0, model.device)
+    batch = left_padded([ids for ids, _ in rows], tokenizer.pad_token_id or 0, model.device)
     width = batch["input_ids"].shape[1]
-    kw = dict(do_sample=True, temperature=temperature, top_k=0, top_p=1.0) if temperature else dict(do_sample=False)
+    kw = dict(do_sample=False)
+    if temperature:
+        kw = dict(do_sample=True, temperature=temperature, top_k=0, top_p=top_p)
     kw.update(max_new_tokens=answer_tokens + (thinking_tokens or 0), pad_token_id=tokenizer.pad_token_id or 0)
     limit = None
     if thinking_tokens is not None:
-        opened = [opens_thinking(text) for text in texts]
+        opened = [opens_thinking(text) for _, text in rows]
         limit = ThinkingLimit(tokenizer, opened, width, thinking_tokens, answer_tokens)
         kw["stopping_criteria"] = [limit]
     if model.generation_config.eos_token_id is None and tokenizer.eos_token_id is not None:
         kw["eos_token_id"] = tokenizer.eos_token_id
-    written = model.generate(**batch, **kw)[:, width:].tolist()
+    try:
+        written = model.generate(**batch, **kw)[:, width:].tolist()
+    except RuntimeError as e:
+        if "probability tensor" not in str(e):
+            raise
+        raise ModelError(f"the model gave NaN in {model.dtype}. Load it in bfloat16 or float32") from None
     lengths = limit.length if limit else [None] * len(rows)
     return [_decode(tokenizer, row[:length]) for row, length in zip(written, lengths)]
 

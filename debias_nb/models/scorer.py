@@ -16,7 +16,14 @@ from ..core.progress import progress
 from .plain_scores import PassBudget, plain_batches, score_plain
 from .prefix_tree import shared_prefix
 from .score_journal import ScoreJournal
-from .token_scores import Score, encode_pairs, evaluating, position_limit, prefix_token_id
+from debias_nb.models.token_scores import (
+    Score,
+    encode_pairs,
+    evaluating,
+    position_limit,
+    prefix_token_id,
+    require_vocabulary,
+)
 from .tree_scores import TreeScores, input_of, why_no_tree
 
 # %% ../../nbs/models/34_scorer.ipynb #30c95875
@@ -127,7 +134,8 @@ class Scorer:
 
     def _unique(self, pairs):
         """{request: its places in `pairs`}, each cut to what the model can hold."""
-        _require_tokens(pairs, self.config.vocab_size)
+        _require_tokens(pairs)
+        require_vocabulary(self.model, max((max(*left, *right) for left, right in pairs), default=0))
         unique, cut = {}, 0
         for i, (context, continuation) in enumerate(pairs):
             fitting = fit(tuple(context), tuple(continuation), self.max_length)
@@ -204,20 +212,13 @@ def _gathered(done):
     return {request: result for part in parts for request, result in part.items()}
 
 # %% ../../nbs/models/34_scorer.ipynb #d9409571
-def _require_tokens(pairs, vocabulary):
-    top = 0
+def _require_tokens(pairs):
     for i, (context, continuation) in enumerate(pairs):
         if not len(context) or not len(continuation):
             raise DataError(
                 f"request {i} has {len(context)} context and {len(continuation)} continuation tokens",
                 remedy="Each needs one at least; prefix_token_id stands for an empty context",
             )
-        top = max(top, *context, *continuation)
-    if top >= vocabulary:
-        raise ModelError(
-            f"token id {top} is outside the model's vocabulary of {vocabulary}: "
-            "tokenizer and model do not belong together. Load both from one place"
-        )
 
 
 def _require_numbers(found, dtype):

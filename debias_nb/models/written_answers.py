@@ -27,7 +27,7 @@ _ANALYSIS = _CHANNEL + r"(?:analysis|commentary)[^<]{0,60}(?:<\|constrain\|>[^<]
 _OPEN = "|".join([*(re.escape(start) for start, _ in THINKING_TAGS), _ANALYSIS])
 _CLOSE = "|".join([*(re.escape(end) for _, end in THINKING_TAGS), _FINAL])
 _MARK = re.compile(rf"(?=[<\[◁])(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE}))", re.I)
-_END_MARKS = re.compile(r"(?:<\|(?:return|end)\|>\s*)+$")
+_END_MARK = re.compile(r"(<\|(?:return|end)\|>)")
 
 
 def _plain_marks(text):
@@ -36,8 +36,15 @@ def _plain_marks(text):
     if bare:
         text = "<think>" + text[bare.end() :].replace("assistantfinal", "</think>")
     if "<|channel|>" in text:
-        text = _END_MARKS.sub("", text)
+        text = _without_end_marks(text)
     return _MARK.sub(lambda mark: "<think>" if mark["open"] else "</think>", text)
+
+
+def _without_end_marks(text):
+    pieces = _END_MARK.split(text)
+    while pieces and (not pieces[-1].strip() or _END_MARK.fullmatch(pieces[-1])):
+        pieces.pop()
+    return "".join(pieces)
 
 # %% ../../nbs/models/70_written_answers.ipynb #71e81668
 def without_thinking(

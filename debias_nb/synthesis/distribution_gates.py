@@ -209,6 +209,7 @@ class WordReader:
         self.faults, self.n, self.where = [], 0, Counter()
 
     def read(self, language, x, name, text, words):
+        """Look at one text."""
         self.n += 1
         for found in self.banned.find(text, words):
             self.faults.append((x.id, f"{name} has a banned word of {len(found)} letters"))
@@ -219,6 +220,7 @@ class WordReader:
                 self.faults.append((x.id, f"{name} has the insult {found!r}"))
 
     def result(self):
+        """What was found."""
         limit = "no banned word; insults in loud grades only"
         return gate_result("toxicity", self.faults, self.n, "texts", limit, measured=dict(self.where))
 

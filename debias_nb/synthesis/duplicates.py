@@ -60,7 +60,7 @@ class NearIndex:
         self._factor = draw.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
         self._shift = draw.randint(0, 1 << 32, num_perm, dtype=np.uint32)
         self.lsh = datasketch.MinHashLSH(threshold=max(0.1, threshold - 0.15), num_perm=num_perm)
-        self.sets = {}
+        self.sets: dict = {}  # key: its n-grams as sorted numbers
 
     def signature(self, text: str) -> tuple:  # (its n-grams, its MinHash)
         """What is compared."""
@@ -131,7 +131,8 @@ def _bare(x):
 # %% ../../nbs/synthesis/82_duplicates.ipynb #7fc0f609
 def gate_duplicates(data: dict) -> GateResult:
     """No prompt-and-pair occurs twice, but for case, punctuation and spaces."""
-    seen, faults, n = {}, [], 0
+    seen: dict[bytes, str] = {}
+    faults, n = [], 0
     for _, _, x in views(data):
         n += 1
         key = _bare(x)

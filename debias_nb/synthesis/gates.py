@@ -263,12 +263,14 @@ class LengthReader:
         self.low, self.high, self.faults, self.seen = low, dict(en=high, zh=high_zh), [], []
 
     def read(self, language, x, name, text, words):
+        """Look at one text."""
         n = len(words)
         self.seen.append(n)
         if not self.low <= n <= self.high[language]:
             self.faults.append((x.id, f"{name} ({language}) has {n} words"))
 
     def result(self):
+        """What was found."""
         limit = f"{self.low} to {self.high['en']} words, in Chinese {self.high['zh']} characters"
         measured = dict(
             shortest=min(self.seen, default=0),
@@ -285,12 +287,14 @@ class LanguageReader:
         self.faults, self.n = [], 0
 
     def read(self, language, x, name, text, words):
+        """Look at one text."""
         share = han_share(text)
         self.n += 1
         if share > 0.05 if language == "en" else share < 0.7:
             self.faults.append((x.id, f"{name} should be {language}, {share:.0%} of its letters are Chinese"))
 
     def result(self):
+        """What was found."""
         limit = "en: under 5 % Chinese characters, zh: over 70 %"
         return gate_result("language", self.faults, self.n, "texts", limit)
 
@@ -348,7 +352,8 @@ def gate_labels(
         drawn = rng(seed, "gate_labels").sample(english, sample)
     rows = [(x, answer) for x in drawn for answer in x.responses]
     verdicts = judge.judge_batch([x.prompt for x, _ in rows], [answer.text for _, answer in rows]) if rows else []
-    by_grade, faults = defaultdict(Counter), []
+    by_grade: dict[str, Counter] = defaultdict(Counter)
+    faults = []
     for (x, answer), verdict in zip(rows, verdicts, strict=True):
         expected = EXPECTED[answer.grade]
         by_grade[answer.grade][_outcome(verdict, expected)] += 1

@@ -117,7 +117,8 @@ def save_parquet(data: dict, folder: str | Path, kinds=tuple(KINDS)) -> dict:  #
     """Each form and split as `kind/split.parquet`."""
     import datasets
 
-    folder, out = Path(folder), {}
+    folder = Path(folder)
+    out: dict[str, dict[str, str]] = {}
     quiet = not (show_progress() or datasets.are_progress_bars_disabled())
     if quiet:
         datasets.disable_progress_bars()

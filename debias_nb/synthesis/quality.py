@@ -182,7 +182,7 @@ def check_quality(
         "balance": lambda: [gate_balance(shared)],
         "identity": lambda: [gate_identity(shared, taxonomy)],
     }
-    found = {}
+    found: dict[str, GateResult] = {}
     with progress(total=len(steps), desc="gates") as bar:
         for name, step in steps.items():
             bar.set_description(f"gate: {name}")

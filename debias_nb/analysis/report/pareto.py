@@ -9,8 +9,9 @@ __all__ = ['pareto_front', 'pareto']
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .before_after import _models, _ns
-from .measures import has_interval, is_estimate, measure, model_style
+from .estimates import has_interval, model_estimate, named_models, sample_sizes
+from .marks import error_lengths, per_cent
+from .measures import measure, model_style
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/report/26_pareto.ipynb #6137b562
@@ -18,74 +19,81 @@ def pareto_front(
     points: dict[str, tuple[float, float]],  # name -> (x, y), both better when higher
 ) -> list[str]:  # names on the front, by x
     """The points that no other point dominates."""
-    front = [
-        n for n, (x, y) in points.items() if not any(a >= x and b >= y and (a > x or b > y) for a, b in points.values())
-    ]
-    return sorted(front, key=lambda n: points[n])
+
+    def dominated(x, y):
+        return any(a >= x and b >= y and (a > x or b > y) for a, b in points.values())
+
+    front = [name for name, point in points.items() if not dominated(*point)]
+    return sorted(front, key=lambda name: points[name])
+
+# %% ../../../nbs/analysis/report/26_pareto.ipynb #a6745c6b
+_SPOTS = [(dx, dy, side) for dy in (9, -17, 24, -32) for dx, side in ((8, "left"), (-8, "right"))]  # in points
+
+
+def _label_points(ax, values):
+    """Names beside their points, clear of points and of each other."""
+    ax.figure.canvas.draw()
+    taken = [ax.transData.transform(point) for point in values.values()]
+    for name, point in values.items():
+        label, color, _ = model_style(name)
+        here, width = ax.transData.transform(point), 8 * len(label)
+
+        def centre(spot, here=here, width=width):
+            dx, dy, side = spot
+            return here + [(dx + (width / 2 if side == "left" else -width / 2)) * 1.5, dy * 1.5]
+
+        room = [min(4, min(np.hypot(*((centre(spot) - q) / [width, 14])) for q in taken)) for spot in _SPOTS]
+        spot = _SPOTS[int(np.argmax(room))]
+        taken.append(centre(spot))
+        style = dict(color=color, fontsize=9, fontweight="bold", ha=spot[2])
+        ax.annotate(label, point, xytext=spot[:2], textcoords="offset points", **style)
 
 # %% ../../../nbs/analysis/report/26_pareto.ipynb #36551795
 def pareto(
     metrics: dict,  # as in metrics.json; any number of models
-    x: str = "reward_quality",
-    y: str = "fairness",  # two measures that have a direction
-    models: list[str] | None = None,
+    x: str = "distinct_2",  # a measure that has a direction
+    y: str = "fairness",  # another
+    models: list[str] | None = None,  # only these
 ) -> plt.Figure:
     """Two measures against each other with intervals in both directions, and the front."""
-    mx, my = measure(x), measure(y)
-    sign = {"higher": 1, "lower": -1}
-    for k, m in ((x, mx), (y, my)):
-        if m.better not in sign:
-            raise DataError("has no direction", field=k, remedy="Choose a measure of which higher or lower is better")
-    ok = lambda n, k: is_estimate(e := metrics["models"][n].get(k)) and e["value"] is not None
-    names = [n for n in _models(metrics, models) if ok(n, x) and ok(n, y)]
-    if not names:
+    signs = [_sign(x), _sign(y)]
+    names = named_models(metrics, models)
+    found = {name: [model_estimate(metrics, name, key) for key in (x, y)] for name in names}
+    found = {name: pair for name, pair in found.items() if all(pair)}
+    if not found:
         raise DataError(
             f"has no model with both {x} and {y}", field="models", remedy="Choose two measures that were taken"
         )
-    val = lambda n: (metrics["models"][n][x]["value"], metrics["models"][n][y]["value"])
-    front = pareto_front({n: (val(n)[0] * sign[mx.better], val(n)[1] * sign[my.better]) for n in names})
+    values = {name: tuple(e["value"] for e in pair) for name, pair in found.items()}
+    upward = {name: (point[0] * signs[0], point[1] * signs[1]) for name, point in values.items()}
+    front = pareto_front(upward)
     fig, ax = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
     if len(front) > 1:
-        ax.plot(*zip(*map(val, front)), color="#bbb", lw=1.2, zorder=1)
-    for n in names:
-        ex, ey = metrics["models"][n][x], metrics["models"][n][y]
-        label, color, marker = model_style(n)
-        err = lambda e: (
-            None if not has_interval(e) else [[max(0, e["value"] - e["low"])], [max(0, e["high"] - e["value"])]]
-        )
-        ax.errorbar(
-            ex["value"],
-            ey["value"],
-            xerr=err(ex),
-            yerr=err(ey),
-            fmt=marker,
-            color=color,
-            ms=7,
-            mec="white",
-            mew=0.6,
-            elinewidth=1.4,
-        )
-    for axis, m in ((ax.xaxis, mx), (ax.yaxis, my)):
-        if m.share:
-            axis.set_major_formatter(lambda v, _: f"{round(100 * v, 1):g} %")
+        ax.plot(*zip(*(values[name] for name in front)), color="#bbb", lw=1.2, zorder=1)
+    for name, (across, up) in found.items():
+        _draw_cross(ax, name, across, up)
+    for axis, key in ((ax.xaxis, x), (ax.yaxis, y)):
+        if measure(key).share:
+            per_cent(axis)
     ax.margins(0.18)
-    fig.canvas.draw()
-    placed = [ax.transData.transform(val(n)) for n in names]  # labels keep clear of points and of each other
-    for n in names:
-        here = ax.transData.transform(val(n))
-        label, color, _ = model_style(n)
-        wide = 8 * len(label)
-        spots = [(dx, dy, ha) for dy in (9, -17, 24, -32) for dx, ha in ((8, "left"), (-8, "right"))]
-        centre = lambda s, here=here, wide=wide: (
-            here + [(s[0] + (wide / 2 if s[2] == "left" else -wide / 2)) * 1.5, s[1] * 1.5]
-        )
-        far = [min(4, min(np.hypot(*((centre(p) - q) / [wide, 14])) for q in placed)) for p in spots]
-        s = spots[int(np.argmax(far))]
-        placed.append(centre(s))
-        ax.annotate(
-            label, val(n), xytext=s[:2], textcoords="offset points", color=color, fontsize=9, fontweight="bold", ha=s[2]
-        )
-    es = lambda k: _ns([metrics["models"][n][k] for n in names])
-    ax.set_xlabel(f"{mx.label} ({mx.direction}), {es(x)}")
-    ax.set_ylabel(f"{my.label} ({my.direction})\n{es(y)}")
+    _label_points(ax, values)
+    about = [f"{measure(key).label} ({measure(key).direction})" for key in (x, y)]
+    sizes = [sample_sizes([pair[i] for pair in found.values()]) for i in (0, 1)]
+    ax.set_xlabel(f"{about[0]}, {sizes[0]}")
+    ax.set_ylabel(f"{about[1]}\n{sizes[1]}")
     return fig
+
+
+def _sign(key):
+    signs = {"higher": 1, "lower": -1}
+    if measure(key).better not in signs:
+        raise DataError("has no direction", field=key, remedy="Choose a measure of which higher or lower is better")
+    return signs[measure(key).better]
+
+
+def _draw_cross(ax, name, across, up):
+    """A model's point with its interval in both directions."""
+    _, color, marker = model_style(name)
+    errors = [error_lengths([e]) if has_interval(e) else None for e in (across, up)]
+    style = dict(fmt=marker, color=color, ms=7, mec="white", mew=0.6, elinewidth=1.4)
+    ax.errorbar(across["value"], up["value"], xerr=errors[0], yerr=errors[1], **style)
