@@ -93,10 +93,10 @@ def sample(
     n: int = 1,  # answers to each prompt
     max_new_tokens: int = 48,
     temperature: float = 1.0,  # 0: greedy
-    top_p: float = 1.0,  # sample from the likeliest tokens that hold this much probability
     batch_size: int = 64,
     seed: int = 0,
     desc: str = "sampling",
+    top_p: float = 1.0,  # sample from the likeliest tokens that hold this much probability
     system: str | None = None,  # an instruction in front of each prompt
     template_arguments: dict | None = None,  # for the chat template, e.g. `enable_thinking=False`
     thinking_tokens: int | None = None,  # a limit for the thinking alone; None: both share `max_new_tokens`
@@ -121,7 +121,7 @@ def sample(
             out[i].append(answer)
     return _answers_only(out, texts, log) if answers_only else out
 
-
+# %% ../../nbs/models/22_sampling.ipynb #9ea9b0f2
 def _require_sensible(n, max_new_tokens, temperature, top_p):
     for name, value, least in (("n", n, 1), ("max_new_tokens", max_new_tokens, 1), ("temperature", temperature, 0)):
         if value < least:
@@ -155,7 +155,7 @@ def _generate(model, tokenizer, rows, limits, temperature, top_p):
     lengths = limit.length if limit else [None] * len(rows)
     return [_decode(tokenizer, row[:length]) for row, length in zip(written, lengths)]
 
-
+# %% ../../nbs/models/22_sampling.ipynb #9fde1267
 def _decode(tokenizer, ids):
     """The text without special tokens, but with the marks of thinking where a tokenizer counts them as special."""
     marks = {mark for pair in THINKING_TAGS for mark in pair}
