@@ -101,6 +101,9 @@ def _to_disk(path):
         handle = os.open(place, os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as e:
+            if e.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EROFS):  # a network drive cannot flush
+                raise
         finally:
             os.close(handle)
 

@@ -45,14 +45,17 @@ def _parts(x):
 # %% ../../nbs/synthesis/84_distribution_gates.ipynb #10c10f3e
 def _held_out_faults(data):
     """(kind, instance, why) for everything of `train` in a split that holds it out."""
-    have = {what: set().union(*(_parts(x)[what] for x in data["train"])) for what in HELD_OUT}
+    train = [_parts(x) for x in data["train"]]
+    have = {what: set().union(*(parts[what] for parts in train)) for what in HELD_OUT}
     prompts = {_bare(view.prompt) for _, _, view in views(data, splits=("train",))}
     for split in data:
         if split == "train":
             continue
+        held_out = [what for what, splits in HELD_OUT.items() if split in splits]
         for x in data[split]:
-            for what, splits in HELD_OUT.items():
-                if split in splits and (hit := _parts(x)[what] & have[what]):
+            parts = _parts(x)
+            for what in held_out:
+                if hit := parts[what] & have[what]:
                     yield what, x, f"{sorted(hit)[0]} is in train"
         for _, _, view in views(data, splits=(split,)):
             if _bare(view.prompt) in prompts:
