@@ -160,7 +160,7 @@ def require_sensible(
     """`ConfigError` for a negative number, a count of zero, a seed that no generator takes, NaN or infinity."""
     pairs = settings if isinstance(settings, Mapping) else {f.name: getattr(settings, f.name) for f in fields(settings)}
     for name, value in pairs.items():
-        shown = f"{prefix}{name} {value}"
+        shown = f"{prefix}{name.replace('_', '-') if prefix == '--' else name} {value}"
         if is_dataclass(value):
             require_sensible(value, f"{prefix}{name}.")
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and name not in SIGNED:

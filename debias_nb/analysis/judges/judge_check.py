@@ -63,6 +63,9 @@ def _counts(labels, scores, threshold):
     return np.concatenate([columns, gaps], 1)
 
 
+_SHARES = ("precision", "recall", "specificity", "coverage")
+
+
 def _kappa(sums):
     right, false, missed, quiet = (sums[..., k] for k in range(4))
     n = right + false + missed + quiet
@@ -87,7 +90,7 @@ def _measured(labels, scores, clusters, threshold, seed, resamples):
     counts = _counts(labels, scores, threshold)
     found = dict(auc=auc_estimate(scores[read], labels[read], own, seed, resamples=resamples))
     for name, measure in MEASURES.items():
-        found[name] = bootstrap_score(counts, measure, clusters, seed, resamples=resamples, share=name != "kappa")
+        found[name] = bootstrap_score(counts, measure, clusters, seed, resamples=resamples, share=name in _SHARES)
     return dict(found, n=len(labels), biased=int(labels.sum()))
 
 # %% ../../../nbs/analysis/judges/40_judge_check.ipynb #07df3567
@@ -117,7 +120,7 @@ def _shown(e):
     if e["value"] is None:
         return "not defined"
     if e["low"] is None:
-        return f"{e['value']:.2f}"
+        return f"{e['value']:.2f} (no interval)"
     return f"{e['value']:.2f} [{e['low']:.2f}, {e['high']:.2f}]"
 
 

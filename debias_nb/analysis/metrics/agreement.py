@@ -77,5 +77,6 @@ def auc_estimate(
         return estimate(value, n)
     draws = np.concatenate([_weighted_auc(w[:, index], scores, labels) for w in _redraws(n, seed, resamples)])
     draws = draws[np.isfinite(draws)]
-    ends = _ends(draws, value, n, level, True) if len(draws) > resamples / 2 else {}
+    fewer = min(len({*index[labels == label]}) for label in (0, 1))  # a perfect order of few is no proof
+    ends = _ends(draws, value, fewer, level, True) if len(draws) > resamples / 2 else {}
     return estimate(value, n, **ends)
