@@ -100,8 +100,8 @@ run --preset smoke --policy {d}/noweights --out {n} -> noweights: holds no weigh
 run --preset smoke --policy {d}/pickled --out {n} -> pytorch_model.bin (pickle)
 run --preset smoke --policy nobody/nothing-at-all --out {n} -> nobody/nothing-at-all
 run --preset smoke --encoder {d}/none --out {n} -> no such model folder
-run --seed abc -> invalid int value: 'abc'
-runn -> invalid choice: 'runn'
+run --seed abc -> unable to convert "abc" into int
+runn -> unknown command 'runn'
 synth --n 0 --out {n} -> 0
 synth --n -3 --out {n} -> -3
 synth --n 10 --n-eval -1 --out {n} -> -1
@@ -112,9 +112,9 @@ synth --n 10 --out {d}/words.txt -> words.txt
 synth --profile small_world --n 0 --out {n} -> 0
 synth --profile small_world --n -3 --out {n} -> -3
 synth --profile small_world --n 10 --out {d}/thesis -> thesis
-synth --profile large -> invalid choice: 'large'
-synth --seed abc -> invalid int value: 'abc'
-synth --format csv -> invalid choice: 'csv'
+synth --profile large -> Invalid value "large"
+synth --seed abc -> unable to convert "abc" into int
+synth --format csv -> Invalid value "csv"
 synth-llm --out {n} -> Which model
 synth-llm --model m --base-url localhost --out {n} -> is no endpoint
 synth-llm --model m --base-url http://127.0.0.1:9/v1 --n 0 --out {n} -> 0
@@ -127,21 +127,21 @@ synth-llm --model m --base-url http://127.0.0.1:9/v1 --budget-tokens -5 --out {n
 synth-llm --local {d}/none --out {n} -> none
 synth-llm --local {d}/noweights --out {n} -> holds no weights
 synth-llm --model m --base-url http://127.0.0.1:9/v1 --out {d}/thesis -> thesis
-synth-llm --language fr -> invalid choice: 'fr'
+synth-llm --language fr -> Invalid value "fr"
 check --data {d}/none -> none
 check --data {d}/folder -> folder
 check --data {d}/emptydata -> train.jsonl
 check --data {d}/cutdata -> train.jsonl:1
 check --data {d}/binarydata -> train.jsonl
 check --data {d}/words.txt -> words.txt
-train-reward -> the following arguments are required: --data
+train-reward -> --data requires an argument
 train-reward --data {d}/none --out {n} -> none
 train-reward --data {d}/folder --out {n} -> folder
 train-reward --data {d}/emptydata --out {n} -> train.jsonl
 train-reward --data {d}/cutdata --out {n} -> train.jsonl:1
 train-reward --data {d}/binarydata --out {n} -> train.jsonl
 train-reward --data {d}/words.txt --out {n} -> words.txt
-train-reward --data {d}/emptydata --objective best -> invalid choice: 'best'
+train-reward --data {d}/emptydata --objective best -> Invalid value "best"
 baselines --run {d}/none -> is no finished run
 baselines --run {d}/norun -> is no finished run
 baselines --run {d}/words.txt -> is no finished run
@@ -159,8 +159,8 @@ traces --model m --squad {squad} --base-url localhost --out {d}/t.jsonl -> is no
 traces --model m --squad {squad} --base-url http://127.0.0.1:9/v1 --out {d}/thesis -> thesis is a folder
 compare --before {d}/norun --after {d}/norun --out {d}/thesis -> norun
 traces --model {d}/none --local --squad {squad} --out {d}/t.jsonl -> none
-traces --squad {squad} -> the following arguments are required: --model
-traces --model m --rule best -> invalid choice: 'best'
+traces --squad {squad} -> --model requires an argument
+traces --model m --rule best -> Invalid value "best"
 regift --preset nonsense --out {n} -> unknown preset 'nonsense'
 regift --preset paper --out {n} -> GPU
 regift --policy {d}/noweights --out {n} -> --traces
@@ -178,7 +178,7 @@ regift-studies --run {d}/norun --out {n} --seeds 0 -> seeds
 regift-studies --run {d}/norun --out {n} --seeds -2 -> seeds
 regift-studies --run {d}/norun --out {n} --jobs 0 -> jobs
 regift-studies --run {d}/norun --out {n} --traces -4 -> traces
-regift-studies --run {d}/norun --study nonsense -> invalid choice: 'nonsense'
+regift-studies --run {d}/norun --study nonsense -> no study 'nonsense'
 evaluate --model {d}/none --out {n} --benchmarks items:{d}/yes.jsonl -> no such model folder
 evaluate --model {d}/noweights --out {n} --benchmarks items:{d}/yes.jsonl -> holds no weights
 evaluate --model {d}/pickled --out {n} --benchmarks items:{d}/yes.jsonl -> pickle
@@ -197,7 +197,7 @@ evaluate --model {d}/noweights --out {n} --benchmarks items:{d}/yes.jsonl --limi
 evaluate --model {d}/noweights --out {n} --benchmarks items:{d}/yes.jsonl --adapter {d}/none -> weights
 evaluate --model {d}/noweights --out {d}/thesis --benchmarks items:{d}/yes.jsonl -> thesis
 evaluate --model {d}/noweights --out {d}/words.txt --benchmarks items:{d}/yes.jsonl -> words.txt
-evaluate --model {d}/noweights --out {n} --mode nonsense -> invalid choice: 'nonsense'
+evaluate --model {d}/noweights --out {n} --mode nonsense -> Invalid value "nonsense"
 compare --before {d}/none --after {d}/norun -> none
 compare --before {d}/norun --after {d}/norun -> norun
 compare --before {d}/words.txt --after {d}/norun -> words.txt
@@ -206,13 +206,13 @@ report --run {d}/none -> none
 report --run {d}/norun -> norun
 report --run {d}/words.txt -> words.txt
 report --run {d}/cutrun -> cutrun
-score --benchmark nonsense --predictions {d}/empty.jsonl -> invalid choice: 'nonsense'
+score --benchmark nonsense --predictions {d}/empty.jsonl -> nonsense
 score --benchmark bbq --predictions {d}/none.jsonl -> none.jsonl
 score --benchmark bbq --predictions {d}/empty.jsonl -> empty.jsonl
 score --benchmark bbq --predictions {d}/binary.jsonl -> binary.jsonl
 score --benchmark bbq --predictions {d}/cut.jsonl -> cut.jsonl
 score --benchmark bbq --predictions {d}/folder -> folder
-score --benchmark bbq --predictions {d}/nan.jsonl -> DEBIAS_NB_DATA
+score --benchmark bbq --predictions {d}/nan.jsonl -> nan.jsonl
 score --benchmark bbq --predictions {d}/list.json -> list.json
 score --benchmark bbq --predictions {d}/words.txt -> words.txt
 score --benchmark bbq --mode nonsense --predictions {d}/nan.jsonl -> nonsense
@@ -223,8 +223,8 @@ score --benchmark bbq --mode open --data {d}/yes.jsonl --predictions {d}/cut.jso
 score --benchmark bbq --mode open --data {d}/yes.jsonl --predictions {d}/binary.jsonl -> binary.jsonl
 score --benchmark bbq --mode open --data {d}/yes.jsonl --predictions {d}/nan.jsonl -> nan.jsonl
 score --benchmark cold --predictions {d}/empty.jsonl -> empty.jsonl
-score --benchmark stereoset --predictions {d}/list.json -> DEBIAS_NB_DATA
-score --benchmark crows-pairs --predictions {d}/nan.jsonl -> DEBIAS_NB_DATA
+score --benchmark stereoset --predictions {d}/list.json -> list.json
+score --benchmark crows-pairs --predictions {d}/nan.jsonl -> nan.jsonl
 score --benchmark winobias --predictions {d}/cut.jsonl -> cut.jsonl
 score --benchmark winogender --predictions {d}/words.txt -> words.txt
 score --benchmark cbbq --predictions {d}/folder -> folder

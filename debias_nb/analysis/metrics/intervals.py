@@ -135,6 +135,7 @@ def bootstrap_score(
         if n_clusters == 1:
             return estimate(value, 1, undefined=0)
         draws = np.concatenate([score(w @ sums) for w in _redraws(n_clusters, seed, resamples)])
+        counted = max(1, int(np.isfinite(score(sums)).sum()))  # clusters that say anything: their score is defined
     known = draws[np.isfinite(draws)]
-    ends = _ends(known, value, n_clusters, level, share) if len(known) > resamples / 2 else {}
+    ends = _ends(known, value, counted, level, share) if len(known) > resamples / 2 else {}
     return estimate(value, n_clusters, **ends, undefined=int(len(draws) - len(known)))
