@@ -98,7 +98,7 @@ def _meaning(d):
     dimension, counterparts = d.choose(traits)
     counterpart, words = d.choose(counterparts), d.words[dimension]
     scenario = d.choose(words.fits)
-    while not pools.settings[scenario, category]:
+    while not pools.settings.get((scenario, category)):
         scenario = d.choose(words.fits)
     setting = d.choose(pools.settings[scenario, category])
     asker = _asker(d)

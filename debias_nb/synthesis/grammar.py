@@ -15,6 +15,8 @@ from pathlib import Path
 from ..core.errors import DataError
 from debias_nb.synthesis.grammar_units import (
     ANSWER_SLOTS,
+    ASKED,
+    DETAILS,
     ECHO_SLOTS,
     MENTIONS,
     PROMPT_SLOTS,
@@ -176,17 +178,26 @@ def _cores(top, synonyms):
             for mention in by[grade]
         }
     for grade in ANSWERED:
-        lacking = [mention for mention in MENTIONS if not out.get(grade, {}).get(mention)]
+        lacking = [mention for mention in MENTIONS if len(out.get(grade, {}).get(mention, ())) < 2]
         if lacking:
-            what = f"{grade} has no core of class {', '.join(lacking)}"
-            remedy = "Each grade needs each class, else the name would tell the grade"
+            what = f"{grade} has no two cores of class {', '.join(lacking)}"
+            remedy = "Each grade needs each class, else the name would tell the grade; one of two is held out"
             raise DataError(what, **top.at("cores"), remedy=remedy)
     return out
 
 # %% ../../nbs/synthesis/32_grammar.ipynb #bee0839a
+def _require(m, keys):
+    missing = sorted(set(keys) - set(m))
+    if missing:
+        remedy = "grammar_full.yaml in the package shows every one"
+        raise DataError(f"lacks {', '.join(missing)}", file=m.file, line=m.line, remedy=remedy)
+
+
 def _phrases(top):
     """Pools of short phrases; streets are made of two pools."""
     m = take(top, "pools", dict)
+    _require(m, {slot.rstrip("0123456789") for slot in (*DETAILS, *ASKED)} - {"who"})
+    _require(m, ("relation", "kin", "about", "street", "street_kind"))
     out = {name: pairs(m, name) for name in m}
     out["object"] = tuple(p for p in out["thing"] if "{kind}" in p[0])  # what can be mended or cleaned
     streets, kinds = out.pop("street"), out.pop("street_kind")
@@ -203,6 +214,7 @@ def _phrases(top):
 def _leads(top):
     """Introductory words by place: for each, its wordings in each language."""
     m = take(top, "leads", dict)
+    _require(m, ("core", "reason", "advice", "who", "tell", "you", "question", "frame", "story"))
     form = lambda text: (SLOT.sub("%s", text), tuple(match[1] for match in SLOT.finditer(text)))
     wordings = lambda text: tuple(form(variant) for variant in variants(text))
     return {name: tuple((wordings(en + " "), wordings(zh)) for en, zh in pairs(m, name)) for name in m}
@@ -261,6 +273,7 @@ _SECTIONS = (
 
 def _askers(top):
     m, out = take(top, "askers", dict), {}
+    _require(m, ("i", "we"))
     for id in m:
         text = take(m, id)
         if [len(half.split("|")) for half in text.split(" / ")] != [7, 3]:
@@ -295,6 +308,7 @@ def load_full_grammar(
     synonyms = Synonyms(sets["en"]), Synonyms(sets["zh"], "")
     own = read_yaml(words, ("words", "basis")) if words else Section()
     basis, names = take(top, "basis", dict), take(top, "names", dict)
+    _require(names, ("surname", "f", "m"))
     grammar = FullGrammar(
         settings=_settings(take(top, "settings", dict), synonyms),
         contexts=_contexts(top, synonyms),

@@ -13,7 +13,7 @@ from itertools import accumulate
 from ..core.errors import ConfigError, DataError
 from ..core.seeds import rng
 from .grammar import ANSWERED, KINDS, FullGrammar
-from .splits import present
+from .splits import present, require_ids, require_shares
 from .taxonomy import Taxonomy
 
 # %% ../../nbs/synthesis/34_held_out.ipynb #c3a83cdc
@@ -35,6 +35,8 @@ class FullConfig:
             raise ConfigError(f"languages {','.join(self.languages)!r}: the grammar speaks en and zh")
         if self.n < 0 or self.n_eval < 0:
             raise ConfigError("numbers of instances must not be negative")
+        require_ids(languages=self.languages, held_out_categories=self.held_out_categories)
+        require_shares(held_out_groups=self.held_out_groups, held_out_units=self.held_out_units)
 
 # %% ../../nbs/synthesis/34_held_out.ipynb #51608719
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def slots(
         "people": g.people,
         "neg": neg,
         "pos": pos,
-        "basis": BASIS.get(g.category, g.category),
+        "basis": BASIS.get(g.category, g.category.replace("-", " ").replace("_", " ")),
         "s": "they" if mention == "none" else named,
         "m": "them" if mention == "none" else named,
         "is": "is" if one else "are",

@@ -9,6 +9,7 @@ __all__ = ['FACTS', 'KINDS', 'fact', 'story', 'repeat', 'think_aloud', 'WorldCon
 from dataclasses import dataclass
 from itertools import count
 
+from ..core.errors import ConfigError, DataError
 from ..core.seeds import rng
 from .opinions import opinion, pick
 from debias_nb.synthesis.reading import (
@@ -120,6 +121,16 @@ def _reading(kind, config, taxonomy, ms, r):
 KINDS = ("opinions", "general", "social", "facts", "stories", "repeat")
 
 
+def _shares(config, kinds):
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ConfigError(f"no kind of text {unknown[0]!r}. Choose from: {', '.join(KINDS)}")
+    shares = [getattr(config, kind) for kind in kinds]
+    if min(shares, default=0) < 0 or not sum(shares) > 0:
+        raise ConfigError(f"the shares of {', '.join(kinds) or 'no kind'} are {shares}. Give at least one above 0")
+    return shares
+
+
 def world_texts(
     taxonomy: Taxonomy,  # the groups of the world
     rates: dict,  # `planted_rates`
@@ -131,8 +142,9 @@ def world_texts(
     """Yield (kind, prompt, answer) without end."""
     grammar, r = grammar or load_grammar("small_world"), rng(config.seed, "world", stream)
     ms = meanings(taxonomy, [g.id for g in taxonomy.groups if not g.reference and g.stereotypes], grammar)
-    people = [g.person for g in taxonomy.groups]
-    shares = [getattr(config, kind) for kind in kinds]
+    people, shares = [g.person for g in taxonomy.groups], _shares(config, kinds)
+    if not ms and {"opinions", "social"} & set(kinds):
+        raise DataError(f"{taxonomy} has no stereotyped group to speak about", remedy="Choose other groups, or kinds")
     mix = [(kind, share / sum(shares)) for kind, share in zip(kinds, shares, strict=True)]
     for i in count(1):
         kind = pick(mix, r)

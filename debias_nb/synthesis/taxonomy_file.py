@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..core.errors import DataError
-from .taxonomy import Category, Dimension, Group, Source, Stereotype, Taxonomy, article
+from .taxonomy import Category, Dimension, Group, Source, Stereotype, Taxonomy, article, plural
 from debias_nb.synthesis.yaml_file import (
     Section,
     check_id,
@@ -74,7 +74,7 @@ def _category(id, m, known):
 def _filler(m):
     """A function that puts the names of group `m` into a pattern."""
     name = take(m, "name")
-    slots = dict(name=name, a=article(name), plural=take(m, "plural", default=name + "s"), name_zh=take(m, "name_zh"))
+    slots = dict(name=name, a=article(name), plural=take(m, "plural", default=plural(name)), name_zh=take(m, "name_zh"))
 
     def filled(key, pattern):
         return fill_slots(check_slots(pattern, _PATTERN_SLOTS, **m.at(key)), slots)
