@@ -20,13 +20,57 @@ def completions_table(
     """Answers to the same prompts, look by look."""
     import pandas as pd
 
-    df = pd.DataFrame(read_jsonl(Path(folder) / "completions.jsonl"))
-    df = df[df.prompt.isin(list(dict.fromkeys(df.prompt))[:prompts])]
-    return df.sort_values(["prompt", "step"], kind="stable").set_index(["prompt", "step"])
+    rows = pd.DataFrame(read_jsonl(Path(folder) / "completions.jsonl"))
+    first = list(dict.fromkeys(rows.prompt))[:prompts]
+    return rows[rows.prompt.isin(first)].sort_values(["prompt", "step"], kind="stable").set_index(["prompt", "step"])
+
+# %% ../../nbs/grpo/34_curves.ipynb #30ef2ca2
+def _column(rows, key):
+    return [row.get(key, math.nan) for row in rows]
+
+
+def _draw_heads(top, bottom, rows, colors):
+    """Mean reward of each head, and the share of groups in which it is dead."""
+    steps = _column(rows, "step")
+    heads = [key.split("/")[1] for key in rows[0] if key.startswith("rewards/") and key.endswith("/mean")]
+    for head, color in zip(heads, colors):
+        top.plot(steps, _column(rows, f"rewards/{head}/mean"), color=color, label=head)
+        bottom.plot(steps, _column(rows, f"dead/{head}"), color=color, label=head)
+    top.set(ylabel="mean reward", title="reward heads (optimised)")
+    top.legend(fontsize=8)
+    bottom.set(ylabel="share of groups", xlabel="step", title="dead groups per head", ylim=(-0.03, 1.03))
+
+
+def _draw_judge(ax, log, rows, judge, best):
+    """The reward and the judge, over the distance from the base."""
+    distance = {row["step"]: max(0.0, row["kl"]) ** 0.5 for row in rows if "kl" in row}
+    where = lambda row: distance.get(row["step"], 0.0) if distance else row["step"]
+    label = "reward" + (" (share of the highest)" if best else "")
+    ax.plot([where(r) for r in rows], [r["reward"] / (best or 1.0) for r in rows], ".", color="#bbb", label=label)
+    if judge:
+        looks = [(where(r), r[judge]) for r in log if judge in r]
+        ax.plot(*zip(*looks), "o-", color="k", ms=5, label=f"{judge.replace('_', ' ')} (took no part)")
+    axis = "$\\sqrt{KL}$ from the base" if distance else "step"
+    ax.set(xlabel=axis, title="over-optimisation: does the judge follow?")
+    ax.legend(fontsize=8)
+
+
+def _draw_diversity(ax, rows, colors):
+    """Distinct-2 and entropy, and length on the right."""
+    steps = _column(rows, "step")
+    ax.plot(steps, _column(rows, "diversity/distinct_2"), color=colors[3], label="distinct-2 of a batch")
+    ax.plot(steps, _column(rows, "entropy"), color=colors[4], label="entropy (nats per token)")
+    ax.set(xlabel="step", title="diversity, entropy, length")
+    right = ax.twinx()
+    right.plot(steps, _column(rows, "completions/mean_length"), color="#777", ls=":", label="mean length (right)")
+    right.set_ylabel("tokens")
+    right.grid(False)
+    (handles, labels), (more, names) = ax.get_legend_handles_labels(), right.get_legend_handles_labels()
+    ax.legend(handles + more, labels + names, fontsize=8)
 
 # %% ../../nbs/grpo/34_curves.ipynb #dd5f605a
 def plot_training(
-    log: list[dict],  # of `training_log.json`
+    log: list[dict],  # a result's `history`, or what `training_log.json` holds
     judge: str | None = None,  # which of the judge's numbers; by default the first
     best: float | None = None,  # the reward's highest possible value (the sum of weights), to draw it as a share
 ):  # a matplotlib figure
@@ -34,48 +78,14 @@ def plot_training(
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    rows = [r for r in log if "reward" in r]
+    rows = [row for row in log if "reward" in row]
     if not rows:
         raise DataError("has no training steps", field="log", remedy="Train for at least one step")
-    x = [r["step"] for r in rows]
-    col = lambda k: [r.get(k, math.nan) for r in rows]
-    colors = sns.color_palette("colorblind")
-    heads = [k.split("/")[1] for k in rows[0] if k.startswith("rewards/") and k.endswith("/mean")]
-    judges = [k for r in log for k in r if k.startswith("judge_")]
+    judges = [key for row in log for key in row if key.startswith("judge_")]
     judge = f"judge_{judge}" if judge else judges[0] if judges else None
+    colors = sns.color_palette("colorblind")
     fig, axs = plt.subplots(2, 2, figsize=(9.5, 6), layout="constrained")
-    (a, b), (c, e) = axs
-    for h, k in zip(heads, colors):
-        a.plot(x, col(f"rewards/{h}/mean"), color=k, label=h)
-        c.plot(x, col(f"dead/{h}"), color=k, label=h)
-    a.set(ylabel="mean reward", title="reward heads (optimised)")
-    a.legend(fontsize=8)
-    c.set(ylabel="share of groups", xlabel="step", title="dead groups per head", ylim=(-0.03, 1.03))
-    kl = {r["step"]: max(0.0, r["kl"]) ** 0.5 for r in rows if "kl" in r}
-    where = lambda r: kl.get(r["step"], 0.0) if kl else r["step"]
-    b.plot(
-        [where(r) for r in rows],
-        [r["reward"] / (best or 1.0) for r in rows],
-        ".",
-        color="#bbb",
-        label="reward" + (" (share of the highest)" if best else ""),
-    )
-    if judge:
-        b.plot(
-            *zip(*[(where(r), r[judge]) for r in log if judge in r]),
-            "o-",
-            color="k",
-            ms=5,
-            label=f"{judge.replace('_', ' ')} (took no part)",
-        )
-    b.set(xlabel="$\\sqrt{KL}$ from the base" if kl else "step", title="over-optimisation: does the judge follow?")
-    b.legend(fontsize=8)
-    e.plot(x, col("diversity/distinct_2"), color=colors[3], label="distinct-2 of a batch")
-    e.plot(x, col("entropy"), color=colors[4], label="entropy (nats per token)")
-    e.set(xlabel="step", title="diversity, entropy, length")
-    f = e.twinx()
-    f.plot(x, col("completions/mean_length"), color="#777", ls=":", label="mean length (right)")
-    f.set_ylabel("tokens")
-    f.grid(False)
-    e.legend(*[p + q for p, q in zip(e.get_legend_handles_labels(), f.get_legend_handles_labels())], fontsize=8)
+    _draw_heads(axs[0, 0], axs[1, 0], rows, colors)
+    _draw_judge(axs[0, 1], log, rows, judge, best)
+    _draw_diversity(axs[1, 1], rows, colors)
     return fig

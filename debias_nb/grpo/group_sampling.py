@@ -17,27 +17,49 @@ from transformers import DynamicCache
 @contextmanager
 def merged(model):
     """LoRA added into the weights for the time of the block; afterwards the very same weights are back."""
-    layers = [
-        m
-        for m in model.modules()
-        if isinstance(m, LoraLinear)
-        and not m.disable_adapters
-        and not m.merged
-        and type(m.base_layer) is torch.nn.Linear
-    ]
     kept = []
     try:
         with torch.no_grad():
-            for m in layers:
-                w, names = m.base_layer.weight, [a for a in m.active_adapters if a in m.lora_A]
-                kept.append((m, w.data))
-                w.data = w.data + sum(m.get_delta_weight(a).to(w.dtype) for a in names)
-                m.merged_adapters.extend(names)
+            for layer in _lora_layers(model):
+                weight = layer.base_layer.weight
+                kept.append((layer, weight.data))
+                names = [name for name in layer.active_adapters if name in layer.lora_A]
+                weight.data = weight.data + sum(layer.get_delta_weight(name).to(weight.dtype) for name in names)
+                layer.merged_adapters.extend(names)
         yield model
     finally:
-        for m, data in kept:
-            m.base_layer.weight.data = data
-            m.merged_adapters.clear()
+        for layer, data in kept:
+            layer.base_layer.weight.data = data
+            layer.merged_adapters.clear()
+
+
+def _lora_layers(model):
+    """Layers whose adapter can be added: plain linear ones, with the adapter on and not added yet."""
+    for layer in model.modules():
+        if not isinstance(layer, LoraLinear) or layer.disable_adapters or layer.merged:
+            continue
+        if type(layer.base_layer) is torch.nn.Linear:
+            yield layer
+
+# %% ../../nbs/grpo/22_group_sampling.ipynb #d17d92fa
+def _read_prompts(model, prompts, pad):
+    """Each different prompt read once: logits, cache and mask, one row per answer wanted."""
+    groups = [(list(prompt), len(list(rows))) for prompt, rows in groupby(map(tuple, prompts))]
+    device = next(model.parameters()).device
+    width = max(len(prompt) for prompt, _ in groups)
+    ids = torch.tensor([[pad] * (width - len(p)) + p for p, _ in groups], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p, _ in groups], device=device)
+    cache = DynamicCache(config=model.config)
+    position = (mask.cumsum(1) - 1).clamp(min=0)
+    logits = _next_logits(model, cache, input_ids=ids, attention_mask=mask, position_ids=position)
+    sizes = torch.tensor([size for _, size in groups], device=device)
+    copies = torch.repeat_interleave(torch.arange(len(groups), device=device), sizes)
+    cache.batch_select_indices(copies)
+    return logits[copies], cache, mask[copies]
+
+
+def _next_logits(model, cache, **inputs):
+    return model(past_key_values=cache, use_cache=True, logits_to_keep=1, **inputs).logits[:, -1].float()
 
 # %% ../../nbs/grpo/22_group_sampling.ipynb #93ef60b5
 @torch.no_grad()
@@ -45,37 +67,27 @@ def sample_in_groups(
     model,  # a causal LM
     prompts: list[list[int]],  # token ids, one list per completion wanted; equal neighbours are read once
     max_new_tokens: int,
-    eos: list[int],
-    pad: int,  # token ids
+    eos: list[int],  # token ids that end an answer; may be empty
+    pad: int,  # token id
     temperature: float = 1.0,  # 0: greedy
     compact: float = 0.8,  # ended rows leave the batch when no more than this share goes on
+    stop=None,  # stop(answers, tokens) -> bool tensor: further answers that end with this token, as a thinking limit
 ) -> list[list[int]]:  # one completion each, with its end token where it ended
     """Sample completions of prompts that come in groups."""
-    runs = [(list(k), len(list(g))) for k, g in groupby(map(tuple, prompts))]
-    dev = next(model.parameters()).device
-    n = max(len(p) for p, _ in runs)
-    ids = torch.tensor([[pad] * (n - len(p)) + p for p, _ in runs], device=dev)
-    mask = torch.tensor([[0] * (n - len(p)) + [1] * len(p) for p, _ in runs], device=dev)
-    cache = DynamicCache(config=model.config)
-    step = lambda **kw: model(past_key_values=cache, use_cache=True, logits_to_keep=1, **kw).logits[:, -1].float()
-    logits = step(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(1) - 1).clamp(min=0))
-    copies = torch.repeat_interleave(
-        torch.arange(len(runs), device=dev), torch.tensor([c for _, c in runs], device=dev)
-    )
-    cache.batch_select_indices(copies)
-    logits, mask = logits[copies], mask[copies]
-    B = len(prompts)
-    rows, live, position = torch.arange(B, device=dev), torch.ones(B, dtype=torch.bool, device=dev), mask.sum(1)
-    out, lengths, ends = (
-        torch.full((B, max_new_tokens), pad, device=dev),
-        torch.zeros(B, dtype=torch.long, device=dev),
-        torch.tensor(eos, device=dev),
-    )
+    logits, cache, mask = _read_prompts(model, prompts, pad)
+    device, wanted = mask.device, len(prompts)
+    rows, position = torch.arange(wanted, device=device), mask.sum(1)
+    live = torch.ones(wanted, dtype=torch.bool, device=device)
+    out = torch.full((wanted, max_new_tokens), pad, device=device)
+    lengths = torch.zeros(wanted, dtype=torch.long, device=device)
+    ends = torch.tensor(eos, device=device)
     for t in range(max_new_tokens):
         new = torch.multinomial((logits / temperature).softmax(1), 1)[:, 0] if temperature else logits.argmax(1)
         out[rows[live], t] = new[live]
         lengths[rows[live]] = t + 1
         live = live & ~torch.isin(new, ends)
+        if stop is not None:
+            live = live & ~stop(rows, out[rows, : t + 1])
         going = int(live.sum())
         if not going or t + 1 == max_new_tokens:
             break
@@ -84,6 +96,6 @@ def sample_in_groups(
             cache.batch_select_indices(keep)
             rows, new, mask, position, live = rows[keep], new[keep], mask[keep], position[keep], live[keep]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        logits = step(input_ids=new[:, None], attention_mask=mask, position_ids=position[:, None])
+        logits = _next_logits(model, cache, input_ids=new[:, None], attention_mask=mask, position_ids=position[:, None])
         position = position + 1
-    return [o[:k] for o, k in zip(out.tolist(), lengths.tolist())]
+    return [tokens[:n] for tokens, n in zip(out.tolist(), lengths.tolist())]

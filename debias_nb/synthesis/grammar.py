@@ -196,7 +196,7 @@ def _require(m, keys):
 def _phrases(top):
     """Pools of short phrases; streets are made of two pools."""
     m = take(top, "pools", dict)
-    _require(m, {slot.rstrip("0123456789") for slot in (*DETAILS, *ASKED)} - {"who"})
+    _require(m, {slot.rstrip("0123456789") for slot in (*DETAILS, *ASKED)} - {"who", "place"})
     _require(m, ("relation", "kin", "about", "street", "street_kind"))
     out = {name: pairs(m, name) for name in m}
     out["object"] = tuple(p for p in out["thing"] if "{kind}" in p[0])  # what can be mended or cleaned

@@ -51,6 +51,7 @@ class SynthesisConfig:
             raise ConfigError(f"{', '.join(sorted(both))}: both in categories and in held_out_categories. Choose one")
         if self.n < 0 or self.n_eval < 0:
             raise ConfigError("numbers of instances must not be negative")
+        require_shares(held_out_groups=self.held_out_groups)
 
 # %% ../../nbs/synthesis/24_splits.ipynb #89aebdd8
 def present(

@@ -48,7 +48,6 @@ def toy_model(
     reward = 0.3 + 0.7 * fair
     groups = {g: share(rate * (1 - fair) / 0.38, 60) | dict(planted=rate) for g, rate in toy_groups().items()}
     return dict(
-        fairness=share(fair, 600),
         stereotype_preference=share(1 - fair, 400),
         counterfactual_gap=toy_number((1 - fair) / 4, 0.3),
         perplexity=toy_number(perplexity, 0.012, 500),
@@ -62,7 +61,6 @@ def toy_model(
         ccbbq_ambig_accuracy=share(ambiguous, 300),
         ccbbq_disambig_accuracy=share(0.81, 300),
         ccbbq_ambig_bias=dict(value=0.4 - ambiguous / 3, n=300, low=0.3 - ambiguous / 3, high=0.5 - ambiguous / 3),
-        by_category={c: dict(fairness=share(fair, 200)) for c in CATEGORIES},
         by_group=groups,
     )
 
@@ -73,9 +71,12 @@ TOY_MODELS = dict(base=(0.62, 0.26, 0.7, 5.1), grpo=(0.95, 0.28, 0.6, 5.15), reg
 def toy_metrics(seed: int = 0) -> dict:
     """What `metrics.json` of a run could hold."""
     draws = np.random.default_rng(seed)
-    models = {name: toy_model(draws, *truth) for name, truth in TOY_MODELS.items()}
     categories, templates = np.repeat(CATEGORIES, 200), np.repeat(np.arange(60), 10)
     flags = {name: (draws.random(600) < truth[0]).astype(float) for name, truth in TOY_MODELS.items()}
+    models = {name: toy_model(draws, *truth) for name, truth in TOY_MODELS.items()}
+    for name, fair in flags.items():
+        models[name]["fairness"] = wilson(fair.sum(), 600)
+        models[name]["by_category"] = {c: dict(fairness=wilson(fair[categories == c].sum(), 200)) for c in CATEGORIES}
     pairs = dict(fairness=dict(values=flags, categories=categories, clusters=templates))
     return dict(
         models=models,
