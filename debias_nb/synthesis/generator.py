@@ -126,10 +126,10 @@ def _shortened(draft, texts, longest):
             out[key] = [part for part in parts if "/core/" in part.unit.id] or parts
     return {key: parts for key, parts in out.items() if parts != draft.said[key]}
 
-# %% ../../nbs/synthesis/38_generator.ipynb #42968e31
+# %% ../../nbs/synthesis/38_generator.ipynb #905e1c1e
 _LANGUAGES = ("en", "zh")
 
-
+# %% ../../nbs/synthesis/38_generator.ipynb #42968e31
 class GrammarGenerator:
     """Instances from the grammar, by split and number."""
 

@@ -82,7 +82,7 @@ class FullGrammar:
         verbs = {n for line in lines for _, names in line.forms for n in names if n[0] == "<"}
         return {number: {v: _verb(v, number) for v in verbs} for number in ("1", "3", "pl")}
 
-
+# %% ../../nbs/synthesis/32_grammar.ipynb #29d6c961
 def _verb(slot, number):
     """'<need>' -> 'needs', '<Need>' -> 'Needs'."""
     verb = conjugate(slot[1:-1].lower() if slot[1].isupper() else slot[1:-1], number)
@@ -237,7 +237,7 @@ def _words(m):
         out[id] = Words(*(tuple(take(part, pole).split("、")) for pole in _POLES), pairs(part, "ev"), fits)
     return out
 
-
+# %% ../../nbs/synthesis/32_grammar.ipynb #7289b578
 def words_of(grammar: FullGrammar, dimension: Dimension) -> Words:  # in both languages
     """The words for one dimension; the error for a dimension of your own shows the lines to add."""
     if dimension.id not in grammar.words:

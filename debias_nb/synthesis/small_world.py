@@ -130,7 +130,7 @@ def _shares(config, kinds):
         raise ConfigError(f"the shares of {', '.join(kinds) or 'no kind'} are {shares}. Give at least one above 0")
     return shares
 
-
+# %% ../../nbs/synthesis/74_small_world.ipynb #262beee1
 def world_texts(
     taxonomy: Taxonomy,  # the groups of the world
     rates: dict,  # `planted_rates`
