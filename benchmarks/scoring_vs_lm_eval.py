@@ -2,10 +2,11 @@
 
     python benchmarks/scoring_vs_lm_eval.py --items 240 --out benchmarks/scoring_vs_lm_eval.json
 
-Needs the `eval` extra (lm_eval) and $DEBIAS_NB_DATA with BBQ, CrowS-Pairs and StereoSet. Each (task, engine) runs in a process of its own, on the same random
-weights of the chosen shape (speed does not depend on what the weights say) and a BPE tokenizer trained on the benchmark texts, so that no download is needed;
-`--model` takes a folder or hub id instead. Times are of scoring alone (tokenisation included, loading excluded), by the clock and in CPU seconds of the process; on a machine
-that does other work too, read the CPU ratio. The answers are compared request by request."""
+Needs the `eval` extra (lm_eval) and $DEBIAS_NB_DATA with BBQ, CrowS-Pairs and StereoSet. Each (task, engine) runs in a
+process of its own, on the same random weights of the chosen shape (speed does not depend on what the weights say) and a
+BPE tokenizer trained on the benchmark texts, so that no download is needed; `--model` takes a folder or hub id instead.
+Times are of scoring alone (tokenisation included, loading excluded), by the clock and in CPU seconds of the process; on
+a machine that does other work too, read the CPU ratio. The answers are compared request by request."""
 
 import argparse
 import json
@@ -59,7 +60,10 @@ TASKS = dict(
     crows=("CrowS-Pairs", 1.5),
     stereoset=("StereoSet", 1.5),
 )
-CHAT = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 SYSTEM = "You are a helpful assistant. You answer questions about short texts truthfully, from what the text says."
 
 
@@ -203,7 +207,8 @@ def child(a):
     )
 
 
-def main():
+def parser():
+    """The options; the last four are for the child processes."""
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--tasks", default=",".join(TASKS))
     p.add_argument("--items", type=int, default=240, help="about how many items of each task")
@@ -213,14 +218,83 @@ def main():
     p.add_argument("--dtype", default="float32")
     p.add_argument("--device", default="cpu")
     p.add_argument("--budget", type=int, default=4096, help="tokens in one forward pass, both engines")
-    p.add_argument(
-        "--row-width", type=int, help="nodes in one row of the tree (default: what the scorer chooses for the device)"
-    )
+    p.add_argument("--row-width", type=int, help="nodes in one row of the tree (default: the scorer's choice)")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--out")
     for x in ("task", "engine", "tokenizer", "scores"):
         p.add_argument(f"--{x}", help=argparse.SUPPRESS)
-    a = p.parse_args()
+    return p
+
+
+def in_a_process(a, folder, task, engine, items):
+    """(result, scores) of one engine on one task."""
+    scores = Path(folder) / f"{task}.{engine}.json"
+    options = dict(task=task, engine=engine, tokenizer=a.tokenizer, scores=scores, items=items)
+    options |= {k: getattr(a, k) for k in ("budget", "threads", "shape", "dtype", "device", "model")}
+    options["row-width"] = a.row_width
+    given = [str(x) for k, v in options.items() if v is not None for x in (f"--{k}", v)]
+    r = subprocess.run([sys.executable, __file__, *given], capture_output=True, text=True)
+    line = [x for x in r.stdout.splitlines() if x.startswith("RESULT ")]
+    if not line:
+        sys.exit(f"scoring_vs_lm_eval: {task} with {engine} failed:\n{r.stderr[-2000:]}")
+    return json.loads(line[0][7:]), json.loads(scores.read_text())
+
+
+def compare(a, folder, task):
+    """Both engines on one task."""
+    (ours, our_scores), (theirs, their_scores) = (
+        in_a_process(a, folder, task, e, a.items) for e in ("ours", "lm_eval")
+    )
+    difference = max(abs(x - y) for x, y in zip(our_scores, their_scores))
+    clock, cpu = (theirs[k] / max(ours[k], 1e-9) for k in ("seconds", "cpu_seconds"))
+    print(
+        f"{task:17} {theirs['seconds']:8.1f} s -> {ours['seconds']:7.1f} s   {clock:5.2f} x "
+        f"(cpu time {cpu:5.2f} x, goal {TASKS[task][1]})  "
+        f"memory {theirs['peak_memory_mib']} -> {ours['peak_memory_mib']} MiB  "
+        f"{ours.get('tokens')} tokens -> {ours.get('nodes')} nodes  largest difference {difference:.1e}",
+        flush=True,
+    )
+    return dict(
+        load_average=os.getloadavg()[0],
+        what=TASKS[task][0],
+        goal=TASKS[task][1],
+        ratio=round(clock, 2),
+        ratio_cpu=round(cpu, 2),
+        largest_difference=difference,
+        ours=ours,
+        lm_eval=theirs,
+    )
+
+
+def grow(a, folder, n):
+    """Our scorer on more items of BBQ."""
+    found, _ = in_a_process(a, folder, "bbq", "ours", n)
+    print(f"growth: {found['items']} items in {found['seconds']} s, {found['peak_memory_mib']} MiB", flush=True)
+    return {k: found.get(k) for k in ("items", "seconds", "cpu_seconds", "peak_memory_mib", "nodes")}
+
+
+def head(a):
+    """What stands over the results; a file of the same settings is added to."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from debias_nb.core.files import read_json
+    from debias_nb.core.run_folder import environment
+
+    names = ("items", "shape", "model", "dtype", "device", "budget", "row_width", "threads")
+    settings = {k: getattr(a, k) for k in names}
+    out = dict(settings=settings, environment=environment(), load_average=os.getloadavg(), tasks={}, growth=[])
+    try:
+        out["environment"]["versions"]["lm_eval"] = version("lm_eval")
+    except PackageNotFoundError:
+        sys.exit('scoring_vs_lm_eval: lm_eval is not installed; pip install "debias_nb[eval]"')
+    if a.out and Path(a.out).is_file() and (old := read_json(a.out))["settings"] == settings:
+        out["tasks"], out["growth"] = old["tasks"], old["growth"]
+    return out
+
+
+def main():
+    """Every task with both engines, each in a process of its own."""
+    a = parser().parse_args()
     if a.engine:
         return child(a)
     if not os.environ.get("DEBIAS_NB_DATA"):
@@ -229,97 +303,19 @@ def main():
     unknown = [t for t in tasks if t not in TASKS]
     if unknown:
         sys.exit(f"scoring_vs_lm_eval: no task {unknown[0]!r}; there are {', '.join(TASKS)}")
-    from debias_nb.core.files import read_json, write_json
-    from debias_nb.core.run_folder import environment
+    from debias_nb.core.files import write_json
 
-    out = dict(
-        settings={
-            k: getattr(a, k) for k in ("items", "shape", "model", "dtype", "device", "budget", "row_width", "threads")
-        },
-        environment=environment(),
-        load_average=os.getloadavg(),
-        tasks={},
-        growth=[],
-    )
-    try:
-        from importlib.metadata import version
-
-        out["environment"]["versions"]["lm_eval"] = version("lm_eval")
-    except Exception:
-        sys.exit('scoring_vs_lm_eval: lm_eval is not installed; pip install "debias_nb[eval]"')
-    if a.out and Path(a.out).is_file() and (old := read_json(a.out))["settings"] == out["settings"]:
-        out["tasks"], out["growth"] = old["tasks"], old["growth"]  # a file of the same settings is added to
-    with tempfile.TemporaryDirectory() as d:
-        a.tokenizer = f"{d}/tok"
+    out = head(a)
+    with tempfile.TemporaryDirectory() as folder:
+        a.tokenizer = f"{folder}/tok"
         make_tokenizer(a.tokenizer, SHAPES[a.shape]["vocab_size"])
-
-        def one(task, engine, items):
-            f = f"{d}/{task}.{engine}.json"
-            cmd = [
-                sys.executable,
-                __file__,
-                "--task",
-                task,
-                "--engine",
-                engine,
-                "--tokenizer",
-                a.tokenizer,
-                "--scores",
-                f,
-                "--items",
-                str(items),
-                "--budget",
-                str(a.budget),
-                "--threads",
-                str(a.threads),
-                "--shape",
-                a.shape,
-                "--dtype",
-                a.dtype,
-                "--device",
-                a.device,
-                *(["--row-width", str(a.row_width)] if a.row_width else []),
-                *(["--model", a.model] if a.model else []),
-            ]
-            r = subprocess.run(cmd, capture_output=True, text=True)
-            line = [x for x in r.stdout.splitlines() if x.startswith("RESULT ")]
-            if not line:
-                sys.exit(f"scoring_vs_lm_eval: {task} with {engine} failed:\n{r.stderr[-2000:]}")
-            return json.loads(line[0][7:]), json.loads(Path(f).read_text())
-
-        for t in tasks:
-            (o, so), (e, se) = one(t, "ours", a.items), one(t, "lm_eval", a.items)
-            diff = max(abs(x - y) for x, y in zip(so, se))
-            out["tasks"][t] = dict(
-                load_average=os.getloadavg()[0],
-                what=TASKS[t][0],
-                goal=TASKS[t][1],
-                ratio=round(e["seconds"] / o["seconds"], 2),
-                ratio_cpu=round(e["cpu_seconds"] / o["cpu_seconds"], 2),
-                largest_difference=diff,
-                ours=o,
-                lm_eval=e,
-            )
-            print(
-                f"{t:17} {e['seconds']:8.1f} s -> {o['seconds']:7.1f} s   {e['seconds'] / o['seconds']:5.2f} x (cpu time {e['cpu_seconds'] / max(o['cpu_seconds'], 1e-9):5.2f} x, goal {TASKS[t][1]})  memory {e['peak_memory_mib']} -> {o['peak_memory_mib']} MiB  "
-                f"{o.get('tokens')} tokens -> {o.get('nodes')} nodes  largest difference {diff:.1e}",
-                flush=True,
-            )
+        for task in tasks:
+            out["tasks"][task] = compare(a, folder, task)
             if a.out:
                 write_json(a.out, out)
         for n in (int(x) for x in a.growth.split(",") if x):
-            o, _ = one("bbq", "ours", n)
-            out["growth"] = [g for g in out["growth"] if g["items"] != o["items"]]
-            out["growth"].append(
-                dict(
-                    items=o["items"],
-                    seconds=o["seconds"],
-                    cpu_seconds=o["cpu_seconds"],
-                    peak_memory_mib=o["peak_memory_mib"],
-                    nodes=o.get("nodes"),
-                )
-            )
-            print(f"growth: {o['items']} items in {o['seconds']} s, {o['peak_memory_mib']} MiB", flush=True)
+            row = grow(a, folder, n)
+            out["growth"] = [g for g in out["growth"] if g["items"] != row["items"]] + [row]
     if a.out:
         write_json(a.out, out)
 

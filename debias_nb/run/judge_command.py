@@ -33,7 +33,7 @@ def judge_by_name(
     """The judge that a name stands for."""
     kind, _, rest = name.partition(":")
     if kind == "rule" and not rest:
-        return verdict_judge(RuleJudge(load_taxonomy(*filter(None, [taxonomy]))))
+        return verdict_judge(RuleJudge(load_taxonomy(*filter(None, [taxonomy])), repetition=False))
     if kind == "reward" and rest:
         from debias_nb.reward.model import RewardModel
 
