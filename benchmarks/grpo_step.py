@@ -30,7 +30,7 @@ from trl import GRPOTrainer
 from debias_nb.core.devices import get_device, get_dtype
 from debias_nb.core.run_folder import environment
 from debias_nb.core.seeds import set_seed
-from debias_nb.grpo.scale import SHAPES
+from debias_nb.grpo.shapes import SHAPES
 from debias_nb.grpo.settings import GRPOSettings
 from debias_nb.grpo.guarded_rewards import checked
 from debias_nb.grpo.trainer import MultiRewardTrainer

@@ -27,7 +27,7 @@ NOTES = {
 }
 FOLDERS = {
     "nbs/results": "what real runs gave, with command, seed and commit",
-    "nbs/recorded": "replies kept so that notebooks run offline",
+    "nbs/synthesis/recorded": "replies kept so that notebooks run offline",
 }
 
 
@@ -220,9 +220,10 @@ def claims_table():
 
 
 def reward_table():
-    """How good reward models of several seeds are, from what `benchmarks/reward_study.py --seeds` wrote."""
+    """How good reward models of several seeds are, from what `scripts/reward_study.py --seeds` wrote."""
     names = {"small, from scratch": "reward_worlds.json", "MiniLM, pretrained": "reward_worlds_minilm.json"}
-    got = {k: read_nb(root / "benchmarks" / f) for k, f in names.items() if (root / "benchmarks" / f).exists()}
+    folder = root / "nbs" / "results" / "reward"
+    got = {k: read_nb(folder / f) for k, f in names.items() if (folder / f).exists()}
     if not got:
         return ""
     splits = {

@@ -112,17 +112,22 @@ def _unused(task, config):
     return [f.name for f in fields(Asking) if f.name not in used and getattr(config, f.name) != f.default]
 
 
+_REMARKS = dict(
+    cut_at_limit="{0} answers end at {limit} tokens, the limit",
+    thinking_unfinished="{0} answers are thinking that never ends, and count as no answer",
+    unscorable="{0[n]} items hold a sentence that the model cannot read, and are left out, such as {0[ids][0]}",
+    unlisted_abstention="the unknown answer {0!r} is in no list of abstentions; only its own wording counts as one",
+)
+
+
 def _tell(task, name, extra, config, log):
     unused = _unused(task, config)
     if unused:
         log(f"[{name}] does not use: {', '.join(unused)}")
         extra["unused_options"] = unused
-    for what, found in (("cut_at_limit", f"answers end at {config.max_new_tokens} tokens, the limit"),):
+    for what, text in _REMARKS.items():
         if what in extra:
-            log(f"[{name}] {extra[what]} {found}")
-    if "unscorable" in extra:
-        n, ids = extra["unscorable"]["n"], ", ".join(extra["unscorable"]["ids"][:3])
-        log(f"[{name}] {n} items hold a sentence that the model cannot read, and are left out: {ids}, ...")
+            log(f"[{name}] " + text.format(extra[what], limit=config.max_new_tokens))
 
 # %% ../../nbs/analysis/80_evaluate.ipynb #17110e2f
 def evaluate_set(

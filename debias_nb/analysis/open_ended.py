@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TAGS', 'OPEN_RULES', 'HALVES', 'COLOURS', 'released_verdict', 'OpenAnswer', 'read_open', 'open_bbq_scores',
-           'read_open_predictions', 'unlisted_unknowns', 'score_open', 'plot_open', 'open_table']
+           'read_open_predictions', 'score_open', 'plot_open', 'open_table']
 
 # %% ../../nbs/analysis/62_open_ended.ipynb #31808c8d
 import re
@@ -19,7 +19,7 @@ from .benchmarks.bbq_score import bbq_category
 from .benchmarks.choice_task import match_rows
 from .benchmarks.files import output_field, prediction_rows, require_field
 from .benchmarks.items import answers, require_one_each, unknown_index
-from .benchmarks.open_choice import longest_names
+from .benchmarks.open_choice import longest_names, unlisted_unknowns
 from .benchmarks.own_items import load_multiple_choice
 from .benchmarks.subsets import template
 from .metrics.intervals import bootstrap_mean, bootstrap_score
@@ -249,13 +249,6 @@ def read_open_predictions(
         found[0].append(item)
         found[1].append(text)
     return found
-
-# %% ../../nbs/analysis/62_open_ended.ipynb #13d82386
-def unlisted_unknowns(items: list[dict], abstentions: tuple = ()) -> list[str]:
-    """The unknown options of the items that are in no list of abstentions (English, Chinese, and those given)."""
-    known = {normalise_answer(text) for text in (*ABSTENTIONS, *abstentions)}
-    options = Counter(item[f"ans{unknown_index(item)}"] for item in items)
-    return [option for option in options if normalise_answer(option) not in known]
 
 # %% ../../nbs/analysis/62_open_ended.ipynb #1b6ce024
 def _open_items(predictions, path, log):

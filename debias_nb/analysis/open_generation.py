@@ -19,6 +19,7 @@ from ..core.errors import DataError
 from ..core.progress import progress
 from ..core.seeds import rng, set_seed
 from ..core.text import distinct_n, is_refusal
+from ..models.written_answers import without_thinking
 from ..synthesis.small_grammar import expand, slots
 
 # %% ../../nbs/analysis/64_open_generation.ipynb #717b7c46
@@ -193,7 +194,13 @@ def evaluate_generations(
     seed: int = 0,
     resamples: int = 500,
 ) -> dict:  # {category: {instrument: {groups {name: estimate}, gap (estimate), gap_by_chance, p, design}}}, 'overall'
-    """Gaps between groups in what a model writes; 'overall' holds distinct_2, mean_length, refusal_rate and n."""
+    """Gaps between groups in what a model writes.
+
+    'overall' holds distinct_2, mean_length, refusal_rate, n, and how many texts had thinking (`thought`), which is
+    taken off first; thinking that never ends (`unended`) is an empty answer.
+    """
+    answers = [without_thinking(text) for text in texts]
+    texts = [answer or "" for answer, _ in answers]
     values = _measured(instruments, rows, texts)
     found = {}
     for category in dict.fromkeys(row["category"] for row in rows):
@@ -208,6 +215,8 @@ def evaluate_generations(
         mean_length=bootstrap_mean([len(text.split()) for text in texts], clusters, seed),
         refusal_rate=bootstrap_mean([is_refusal(text) for text in texts], clusters, seed, share=True),
         n=len(texts),
+        thought=sum(thought for _, thought in answers),
+        unended=sum(answer is None for answer, _ in answers),
     )
     return dict(**found, overall=overall)
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import ConfigError
-from .scale import parameters, step_cost
+from .step_cost import step_cost
+from .shapes import parameters
 from .settings import GRPOSettings
 
 # %% ../../nbs/grpo/62_launch.ipynb #d70c032d

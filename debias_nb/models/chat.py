@@ -277,6 +277,11 @@ class Replay(Chat):
 
     believed = NOTED
 
+    def __init__(self, model: str, sampling: Sampling | None = None, journal: Journal | str | Path | None = None):
+        if journal is None:
+            raise ConfigError("A replay needs a journal. Give the file that a Chat wrote")
+        super().__init__(model, sampling or Sampling(), journal)
+
     def _answer(self, requests, done):
         if requests:
             first = requests[0].messages[-1]["content"][:60]

@@ -45,19 +45,30 @@ class LocalChat(Chat):
 
         arguments = self.sampling.extra.get("chat_template_kwargs")
         texts = {r.key: render_prompt(self.tokenizer, list(r.messages), None, arguments) for r in requests}
-        waiting = deque(sorted(requests, key=lambda request: -len(texts[request.key])))
-        while batch := self._next_batch(waiting, texts):
+        costs = {r.key: len(self.tokenizer(texts[r.key]).input_ids) + self.sampling.max_tokens for r in requests}
+        fitting = [request for request in requests if not self._too_long(request, costs[request.key], done)]
+        waiting = deque(sorted(fitting, key=lambda request: -len(texts[request.key])))
+        while batch := self._next_batch(waiting, costs):
             replies = self._generate([request for request, _ in batch], [texts[request.key] for request, _ in batch])
             for (request, cost), reply in zip(batch, replies, strict=True):
                 self.budget.settle(cost, reply.prompt_tokens, reply.completion_tokens)
                 done(request, reply)
 
-    def _next_batch(self, waiting, texts):
+    def _too_long(self, request, cost, done):
+        """Reject a prompt that leaves no room for the answer."""
+        window = getattr(self.lm.config, "max_position_embeddings", None)
+        if not window or cost <= window:
+            return False
+        read = cost - self.sampling.max_tokens
+        error = f"{read} tokens of prompt and {self.sampling.max_tokens} of answer, the model takes {window}"
+        done(request, Reply(request.key, "rejected", error=error))
+        return True
+
+    def _next_batch(self, waiting, costs):
         """Requests that the budget admits, with the most that each may cost."""
         batch = []
         while waiting and len(batch) < self.batch_size:
-            request = waiting[0]
-            cost = len(self.tokenizer(texts[request.key]).input_ids) + self.sampling.max_tokens
+            request, cost = waiting[0], costs[waiting[0].key]
             admitted = self.budget.take(cost)
             if admitted is None:
                 break  # perhaps when this batch is settled

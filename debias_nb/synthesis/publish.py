@@ -422,8 +422,10 @@ def push_to_hub(
             api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
             api.upload_folder(repo_id=repo_id, folder_path=str(folder), repo_type="dataset", commit_message=said)
         except (errors.HfHubHTTPError, errors.LocalTokenNotFoundError, OSError) as e:
+            why = " ".join(str(e).split())[:200]
+            why = why.replace(token, "***") if token else why
             raise ConfigError(
-                f"The hub refused the upload: {' '.join(str(e).split())[:200]}. "
+                f"The hub refused the upload: {why}. "
                 f"Check the token (hf auth login) and that you may write to {repo_id}"
             ) from None
     return f"https://huggingface.co/datasets/{repo_id}"

@@ -14,7 +14,7 @@ from .bbq_score import abstention, bbq_estimates, bbq_scores
 from .files import output_field, prediction_rows, require_field, require_new
 from .items import answers, check_mc_item, unknown_index
 from .multiple_choice import evaluate_mc, mc_prompt
-from .open_choice import evaluate_open, match_answer
+from .open_choice import evaluate_open, match_answer, unlisted_unknowns
 from .subsets import item_group, template
 from .task import USUAL, Asked, Asking, Predicted, Task
 from ...core.errors import DataError
@@ -126,7 +126,9 @@ class ChoiceTask(Task):
         if how.mode == "open":
             said = evaluate_open(write, items, language)
             method = dict(said["method"], chat=bool(scorer and scorer.tokenizer.chat_template))
-            return Asked(said["predictions"], method, dict(texts=said["texts"]))
+            unlisted = unlisted_unknowns(items)
+            notes = dict(unlisted_abstention=unlisted[0]) if unlisted else {}
+            return Asked(said["predictions"], method, dict(texts=said["texts"]), notes)
         said = evaluate_mc(scorer, items, how.mode, how.orders, how.normalise, language, how.chat, how.system)
         return Asked(said["predictions"], said["method"], dict(agreed=said["agreed"]) if said["agreed"] else {})
 

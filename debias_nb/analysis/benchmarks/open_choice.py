@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNKNOWN_PHRASES', 'plain_text', 'answer_of', 'match_answer', 'mentioned_answers', 'longest_names', 'read_answer',
-           'open_scores', 'evaluate_open']
+           'unlisted_unknowns', 'open_scores', 'evaluate_open']
 
 # %% ../../../nbs/analysis/benchmarks/52_open_choice.ipynb #523477f0
 import re
@@ -12,6 +12,7 @@ import re
 from .bbq_score import bbq_score
 from .items import require_one_each, share, unknown_index
 from .multiple_choice import chat_prompt, mc_prompt
+from ...models.answer_rules import ABSTENTIONS, normalise_answer
 from ...models.written_answers import without_thinking
 
 # %% ../../../nbs/analysis/benchmarks/52_open_choice.ipynb #fc625ecb
@@ -105,6 +106,16 @@ def read_answer(text: str, item: dict) -> int | None:
     """The one answer that a text names; None when it names none or several."""
     named = mentioned_answers(text, item)
     return named[0] if len(named) == 1 else None
+
+# %% ../../../nbs/analysis/benchmarks/52_open_choice.ipynb #57ea8e46
+def unlisted_unknowns(
+    items: list[dict],
+    abstentions: tuple = (),  # ways to abstain in the language of the items
+) -> list[str]:
+    """The unknown options of the items that are in no list of abstentions (English, Chinese, and those given)."""
+    known = {normalise_answer(text) for text in (*ABSTENTIONS, *abstentions)}
+    options = dict.fromkeys(item[f"ans{unknown_index(item)}"] for item in items)
+    return [option for option in options if normalise_answer(option) not in known]
 
 # %% ../../../nbs/analysis/benchmarks/52_open_choice.ipynb #44b2129e
 def _accuracies(items, right):

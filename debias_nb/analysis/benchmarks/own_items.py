@@ -89,16 +89,27 @@ def item_from_words(
     )
 
 # %% ../../../nbs/analysis/benchmarks/40_own_items.ipynb #5b1096af
+def _require_new_item(item, seen, file, line):
+    key = tuple(str(item[k]) for k in ("category", "question_index", "example_id", "context_condition"))
+    if key in seen:
+        remedy = "Give each item its own example_id: results are joined by it"
+        raise DataError(
+            f"the item {'/'.join(key)} occurs twice", file=file, line=line, field="example_id", remedy=remedy
+        )
+    seen.add(key)
+
+
 def load_multiple_choice(
     path: str | Path,  # a .jsonl, .json, .csv, .tsv or .parquet file, a folder of them, or a hub id
 ) -> list[dict]:
     """Your own multiple-choice items, in BBQ's shape or in words, each checked."""
-    items = []
+    items, seen = [], set()
     for file in data_files(path, *READERS):
         for line, row in read_rows(file):
             words = isinstance(row, dict) and "answer_info" not in row
             item = item_from_words(row, len(items), file, line) if words else row
             items.append(check_mc_item(item, file, line))
+            _require_new_item(items[-1], seen, file, line)
     for item in items:
         item.setdefault("target_loc", None)
         item.setdefault("names", False)

@@ -11,11 +11,12 @@ import numpy as np
 from .intervals import bootstrap_mean, bootstrap_score, wilson
 from .paired_tests import _difference, _same_length, mcnemar, permutation_test
 from ...core.text import is_refusal
+from ...models.written_answers import without_thinking
 
 # %% ../../../nbs/analysis/metrics/60_refusals_and_costs.ipynb #b4ef0697
 def refusal_rate(texts: list[str]) -> dict:
-    """Share of refusals with Wilson's interval."""
-    return wilson(sum(map(is_refusal, texts)), len(texts))
+    """Share of refusals with Wilson's interval; thinking is taken off first."""
+    return wilson(sum(is_refusal(without_thinking(text)[0] or "") for text in texts), len(texts))
 
 # %% ../../../nbs/analysis/metrics/60_refusals_and_costs.ipynb #2ca66da4
 def retention(

