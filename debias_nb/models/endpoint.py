@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODERATED', 'require_address', 'require_key', 'run_async', 'retry_after', 'split_parts', 'NoCompletion',
-           'read_completion', 'Fault', 'fault_of', 'ChatClient']
+           'read_completion', 'Fault', 'fault_of', 'Pace', 'ChatClient']
 
 # %% ../../nbs/models/64_endpoint.ipynb #cfe2eb46
 import asyncio
@@ -229,6 +229,26 @@ def _status_fault(error, said, answered):
         return Fault("retry", where, retry_after(error.response.headers))
     return Fault("rejected", where)
 
+# %% ../../nbs/models/64_endpoint.ipynb #e90cf5bb
+class Pace:
+    """When the next request may be sent; one for all workers."""
+
+    def __init__(self, requests_per_minute: float | None = None):
+        self.requests_per_minute, self.open_at, self._next = requests_per_minute, 0.0, 0.0
+
+    async def turn(self) -> None:
+        """Wait until a request may be sent."""
+        if self.requests_per_minute:
+            own = max(time.monotonic(), self._next)
+            self._next = own + 60 / self.requests_per_minute
+            await asyncio.sleep(own - time.monotonic())
+        while (wait := self.open_at - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody send for so long."""
+        self.open_at = max(self.open_at, time.monotonic() + seconds)
+
 # %% ../../nbs/models/64_endpoint.ipynb #a53c66fb
 class ChatClient(Chat):
     """Asks an OpenAI-compatible endpoint: OpenAI, vLLM, llama.cpp, Ollama, DeepSeek, ..."""
@@ -262,8 +282,8 @@ class ChatClient(Chat):
             raise ConfigError("No API key. Set OPENAI_API_KEY, or give base_url of an endpoint that needs none")
         self.concurrency, self.timeout, self.max_attempts = concurrency, timeout, max_attempts
         self.backoff, self.max_wait, self.patience = backoff, max_wait, patience
-        self.requests_per_minute, self.max_seconds = requests_per_minute, max_seconds
-        self._next_turn, self._renamed, self._answered, self._foreign = 0.0, False, False, 0
+        self.pace, self.max_seconds = Pace(requests_per_minute), max_seconds
+        self._renamed, self._answered, self._foreign = False, False, 0
 
     def _answer(self, requests, done):
         if requests:
@@ -271,7 +291,7 @@ class ChatClient(Chat):
 
     async def _all(self, requests, done):
         queue = iter(requests)
-        self._open_at, self._failed_in_a_row = 0.0, 0
+        self.pace.open_at, self._failed_in_a_row = 0.0, 0
         async with self._connection() as client:
             count = min(self.concurrency, len(requests))
             tasks = [asyncio.create_task(self._work(client, queue, done)) for _ in range(count)]
@@ -321,7 +341,7 @@ class ChatClient(Chat):
             return Reply(request.key, status, attempts=sent, seconds=seconds, **more)
 
         while True:
-            await self._turn()
+            await self.pace.turn()
             if not await self._reserved(cost):
                 before = f"; before that: {error}" if error else ""
                 return reply("not asked", error="the budget is spent" + before)
@@ -345,15 +365,6 @@ class ChatClient(Chat):
             spent = time.monotonic() - start + wait
             if counted >= self.max_attempts or (fault.kind == "limit" and spent > self.max_seconds):
                 return reply("failed", error=error)
-            await asyncio.sleep(wait)
-
-    async def _turn(self):
-        """Wait until this request may be sent."""
-        if self.requests_per_minute:
-            turn = max(time.monotonic(), self._next_turn)
-            self._next_turn = turn + 60 / self.requests_per_minute
-            await asyncio.sleep(turn - time.monotonic())
-        while (wait := self._open_at - time.monotonic()) > 0:
             await asyncio.sleep(wait)
 
     async def _reserved(self, cost):
@@ -399,7 +410,7 @@ class ChatClient(Chat):
         tries = limits if fault.kind == "limit" else counted
         wait = min(60.0, self.backoff * 2 ** (tries - 1)) * random.uniform(0.5, 1) if fault.wait is None else fault.wait
         if fault.wait is not None or fault.kind == "limit":
-            self._open_at = max(self._open_at, time.monotonic() + wait)
+            self.pace.hold(wait)
         return wait if fault.wait is None else wait + random.uniform(0, 0.1)
 
     def _masked(self, text):
