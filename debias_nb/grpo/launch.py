@@ -8,20 +8,19 @@ __all__ = ['accelerate_configs', 'launch_command', 'recommend']
 # %% ../../nbs/grpo/62_launch.ipynb #1e99974b
 import shlex
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 from ..core.errors import ConfigError
-from .step_cost import step_cost
-from .shapes import parameters
 from .settings import GRPOSettings
+from .shapes import parameters
+from .step_cost import GIB, step_cost
 
 # %% ../../nbs/grpo/62_launch.ipynb #d70c032d
-def accelerate_configs() -> dict:  # name -> file
+def accelerate_configs() -> dict[str, Path]:  # name -> file
     """The accelerate configurations that come with the package."""
-    return {
-        f.stem.removeprefix("accelerate_"): f
-        for f in sorted((Path(__import__("debias_nb").__file__).parent / "grpo").glob("accelerate_*.yaml"))
-    }
+    folder = Path(str(files("debias_nb") / "grpo"))
+    return {f.stem.removeprefix("accelerate_"): f for f in sorted(folder.glob("accelerate_*.yaml"))}
 
 # %% ../../nbs/grpo/62_launch.ipynb #ed66c529
 def launch_command(
@@ -31,34 +30,39 @@ def launch_command(
     processes: int | None = None,  # GPUs, where not those of the file
 ) -> str:
     """The command line that runs a script under a configuration."""
-    files = accelerate_configs()
-    if config not in files:
-        raise ConfigError(f"unknown accelerate configuration {config!r}. Choose one of: {', '.join(files)}")
+    known = accelerate_configs()
+    if config not in known:
+        raise ConfigError(f"unknown accelerate configuration {config!r}. Choose one of: {', '.join(known)}")
     more = ["--num_processes", str(processes)] if processes else []
-    return shlex.join(["accelerate", "launch", "--config_file", str(files[config]), *more, script, *map(str, args)])
+    return shlex.join(["accelerate", "launch", "--config_file", str(known[config]), *more, script, *map(str, args)])
 
 # %% ../../nbs/grpo/62_launch.ipynb #e043e619
 def recommend(
-    model,
+    model,  # a policy (see `meta_model`)
     s: GRPOSettings,
     prompt_tokens: int,
-    gpus: int = 1,
-    gib: float = 80,  # GPUs in a machine, memory of each
+    gpus: int = 1,  # in a machine
+    gib: float = 80,  # memory of each
     reward_parameters: int = 0,
 ) -> dict:  # {'accelerate': name or None, 'vllm': '', 'colocate' or 'server', 'load_in_4bit': bool, 'gib': per GPU}
-    """The simplest way of running that fits with a tenth to spare; 4 bits on one GPU come before a second machine."""
+    """The simplest way of running that fits."""
     vllm = "" if parameters(model) < 1e9 else "colocate"
-    q = replace(s, vllm=s.vllm or vllm)
-    need = lambda **kw: sum(step_cost(model, q, prompt_tokens, reward_parameters, **kw)["memory"].values()) / 2**30
+    asked = replace(s, vllm=s.vllm or vllm)
+
+    def need(**way):
+        return sum(step_cost(model, asked, prompt_tokens, reward_parameters, **way)["memory"].values()) / GIB
+
+    def way(name, size, vllm="", bits=False):
+        return dict(accelerate=name, vllm=vllm, load_in_4bit=bits, gib=round(size, 1))
+
     room = 0.9 * gib * (0.7 if vllm else 1.0)  # vLLM takes its part of the memory
-    for name, kw in [
-        ("one_gpu" if gpus == 1 else "ddp", dict(processes=gpus)),
-        *([("fsdp", dict(processes=gpus, sharded=True))] if gpus > 1 else []),
-    ]:
-        if (g := need(**kw)) < room:
-            return dict(accelerate=name, vllm=vllm, load_in_4bit=False, gib=round(g, 1))
-    if s.lora_r and (g := need(weight_bytes=0.5)) < 0.9 * gib:
-        return dict(accelerate="one_gpu", vllm="", load_in_4bit=True, gib=round(g, 1))
-    if (g := need(processes=2 * gpus, sharded=True)) < room:
-        return dict(accelerate="two_nodes", vllm="server", load_in_4bit=False, gib=round(g, 1))
-    return dict(accelerate=None, vllm="", load_in_4bit=False, gib=round(need(processes=2 * gpus, sharded=True), 1))
+    ways = [("one_gpu" if gpus == 1 else "ddp", dict(processes=gpus))]
+    if gpus > 1:
+        ways.append(("fsdp", dict(processes=gpus, sharded=True)))
+    for name, how in ways:
+        if (size := need(**how)) < room:
+            return way(name, size, vllm)
+    if s.lora_r and (size := need(weight_bytes=0.5)) < 0.9 * gib:
+        return way("one_gpu", size, bits=True)
+    size = need(processes=2 * gpus, sharded=True)
+    return way("two_nodes", size, "server") if size < room else way(None, size)

@@ -138,5 +138,8 @@ def instance_of(
         raise DataError("is empty", **place, field="responses", remedy="Give the row at least one graded answer")
     for response in row["responses"]:
         _check_response(response, place)
+    for key in ("templates", "swap"):
+        if not all(isinstance(text, str) for text in row[key].values()):
+            raise DataError("holds something that is no text", **place, field=key, remedy="Each value must be a text")
     responses = tuple(Response(**{key: response[key] for key in _RESPONSE}) for response in row["responses"])
     return kind(**{**{f.name: row[f.name] for f in fields(kind)}, "responses": responses})

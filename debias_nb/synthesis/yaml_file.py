@@ -123,7 +123,14 @@ def read_yaml(
     return top
 
 # %% ../../nbs/synthesis/08_yaml_file.ipynb #583990fa
-_WANT = {str: "a text", bool: "true or false", int: "a whole number", list: "a list", dict: "a mapping"}
+_WANT = {  # kind: what it is, how to write it
+    str: ("a text", "Put texts such as yes, no or 2000 in quotes"),
+    bool: ("true or false", "Write true or false, without quotes"),
+    int: ("a whole number", "Write digits alone, such as 3"),
+    list: ("a list", "Write one item a line, after a hyphen"),
+    dict: ("a mapping", "Write name: value, one a line"),
+    "strings": ("a list of texts, not empty", "Write [one, two]; put texts such as yes, no or 2000 in quotes"),
+}
 
 
 def _is(value, kind):
@@ -148,10 +155,10 @@ def take(
         raise DataError("missing field", **place, remedy="Add it; taxonomy.yaml in the package shows every field")
     value = section[key]
     if not _is(value, kind):
-        want = _WANT.get(kind, "a list of texts, not empty")
-        got = "nothing" if value is None else repr(value)[:80]
-        remedy = "Fill it in, or remove the line" if value is None else "Put texts such as yes, no or 2000 in quotes"
-        raise DataError(f"must be {want}, got {got}", **section.at(key), remedy=remedy)
+        want, remedy = _WANT[kind]
+        if value is None:
+            raise DataError(f"must be {want}, got nothing", **section.at(key), remedy="Fill it in, or remove the line")
+        raise DataError(f"must be {want}, got {repr(value)[:80]}", **section.at(key), remedy=remedy)
     return tuple(value) if kind == "strings" else value
 
 # %% ../../nbs/synthesis/08_yaml_file.ipynb #7a41e39b
