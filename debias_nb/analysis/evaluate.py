@@ -163,8 +163,12 @@ def _require_folder(out, old):
         raise ConfigError(what)
 
 
+def _other_settings(old, plain):
+    return [k for k in plain if k != "benchmarks" and old["config"].get(k) != plain[k]]
+
+
 def _require_same_settings(out, old, plain):
-    diff = [k for k in plain if k != "benchmarks" and old["config"].get(k) != plain[k]]
+    diff = _other_settings(old, plain)
     if diff:
         what = f"{out} holds an evaluation with other settings ({', '.join(diff)})"
         raise ConfigError(f"{what}. Choose another --out, or evaluate it again with --again")
@@ -222,11 +226,12 @@ def evaluate(
         model, tokenizer = load_policy(config.model, config.adapter)
     scorer = Scorer(model, tokenizer, config.token_budget, cache=out / "cache.jsonl", distributed=distributed, log=log)
     weights = model_fingerprint(model)
-    results = dict(old["results"]) if old and not again else {}
+    kept = old["results"] if old and not _other_settings(old, plain) else {}
+    results = {name: found for name, found in kept.items() if not again or found.get("weights") == weights}
     main = not distributed or int(os.environ.get("RANK", 0)) == 0
     for name, (task, items) in sets.items():
         data = stable_hash(items)
-        if name in results and (out / f"{name}.jsonl").is_file():
+        if name in results and not again and (out / f"{name}.jsonl").is_file():
             _require_same(out, name, "data", results[name].get("data"), data)
             _require_same(out, name, "weights", results[name].get("weights"), weights)
             log(f"[{name}] already there, kept")

@@ -44,7 +44,7 @@ def split_by_template(
     share: float = 0.5,  # of the templates of each kind, for training
     seed: int = 0,
 ) -> tuple[list[dict], list[dict]]:  # training and test rows
-    """No template on both sides, and each kind of row on both."""
+    """No template on both sides; each kind that has two templates on both."""
     require_rows(rows)
     kinds = defaultdict(dict)  # kind of a template's first row: its templates, in order
     seen = set()

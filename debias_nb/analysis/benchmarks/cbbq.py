@@ -144,6 +144,10 @@ def _load_category(folder):
     return [check_mc_item(_cbbq_item(category, row, amb), file, line) for file, line, row, amb in rows]
 
 # %% ../../../nbs/analysis/benchmarks/24_cbbq.ipynb #0e24ee43
+def _is_category(path):
+    return path.is_dir() and _cbbq_file(path, "ambiguous") and _cbbq_file(path, "disambiguous")
+
+
 def _cbbq_folders(path):
     """({category: folder}, the one condition to keep or None) for a folder of categories, one category, or one file."""
     only = None
@@ -152,8 +156,8 @@ def _cbbq_folders(path):
         path = path.parent if path.parent.name != path.stem else path.parent.parent
     if (path / "data").is_dir():
         path = path / "data"
-    whole = lambda p: p.is_dir() and _cbbq_file(p, "ambiguous") and _cbbq_file(p, "disambiguous")
-    return {p.name: p for p in ([path] if whole(path) else sorted(path.iterdir())) if whole(p)}, only
+    folders = [path] if _is_category(path) else sorted(path.iterdir())
+    return {folder.name: folder for folder in folders if _is_category(folder)}, only
 
 # %% ../../../nbs/analysis/benchmarks/24_cbbq.ipynb #af8123f3
 def load_cbbq(

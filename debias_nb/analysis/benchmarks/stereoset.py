@@ -197,7 +197,10 @@ def _likelihoods(scorer, items):
 
 def ask_stereoset(scorer, items: list[dict], how: Asking = USUAL, write=None, language: str = "en") -> Asked:
     """Score or ask for the three sentences of each item."""
-    texts_of = lambda item: [item[label] for label in LABELS]
+
+    def texts_of(item):
+        return [item[label] for label in LABELS]
+
     if how.mode == "likelihood":
         asked = score_readable(scorer, items, texts_of, lambda some: _likelihoods(scorer, some))
         asked.method = "mean log-likelihood per token"

@@ -177,8 +177,8 @@ PACKAGE = "debias_nb.analysis.benchmarks"
 def _tasks_in(module):
     """{name: Task} of one module of the folder."""
     things = vars(importlib.import_module(f"{PACKAGE}.{module}")).values()
-    own = [t for t in things if isinstance(t, type) and issubclass(t, Task) and t.__module__ == f"{PACKAGE}.{module}"]
-    return {task.name: task for task in own if task.name}
+    tasks = [thing for thing in things if isinstance(thing, type) and issubclass(thing, Task) and thing.name]
+    return {task.name: task for task in tasks if task.__module__ == f"{PACKAGE}.{module}"}
 
 
 def find_tasks() -> dict[str, type]:  # {name: Task}, in the order of their names

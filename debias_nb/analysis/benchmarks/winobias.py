@@ -24,13 +24,16 @@ _PRONOUNS |= dict.fromkeys(("she", "her", "hers", "herself"), "female")
 
 def _candidates(text, answer, occupations):
     """The two people of a sentence in their order; the second is None where no other occupation is found."""
-    lower = text.lower()
-    spans = [(m.start(), o) for o in {*occupations, answer} if (m := re.search(rf"\b{re.escape(o)}\b", lower))]
-    spans = sorted(spans)
-    found = [o for s, o in spans if not any(o != p and o in p and t <= s for t, p in spans)]
-    others = [o for o in found if o != answer and o not in answer]
+    places = {name: re.search(rf"\b{re.escape(name)}\b", text.lower()) for name in {*occupations, answer}}
+    spans = sorted((place.start(), name) for name, place in places.items() if place)
+
+    def is_part(start, name):  # 'guard' in 'security guard'
+        return any(name != longer and name in longer and begin <= start for begin, longer in spans)
+
+    found = [name for start, name in spans if not is_part(start, name)]
+    others = [name for name in found if name != answer and name not in answer]
     other = others[0] if others else None
-    both = [o for o in found if o in (answer, other)]
+    both = [name for name in found if name in (answer, other)]
     return both if len(both) == 2 else [answer, other]
 
 # %% ../../../nbs/analysis/benchmarks/28_winobias.ipynb #40c00d05

@@ -6,9 +6,8 @@
 __all__ = ['SHARES', 'WAY_OUT', 'answer_shares', 'shares_of_labels', 'not_read']
 
 # %% ../../../nbs/analysis/report/13_answer_shares.ipynb #78b21ce0
-from .estimates import is_estimate
-
 from ..judges.verdicts import ENOUGH
+from .estimates import is_estimate
 
 # %% ../../../nbs/analysis/report/13_answer_shares.ipynb #f9aeb151
 SHARES = dict(

@@ -9,11 +9,11 @@ __all__ = ['CAPTIONS', 'make_figures', 'fairest']
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from .group_figures import attributes_plot, planted_plot
 
 from .before_after import before_after, forest_plot, headline_keys
 from .diagnosis_figures import calibration_plot, outlier_plot
 from .estimates import is_estimate
+from .group_figures import attributes_plot, planted_plot
 from .measures import use_style
 from .pareto import pareto
 from .training_figures import overoptimisation, training_curves
@@ -22,7 +22,7 @@ from ...core.errors import DataError
 # %% ../../../nbs/analysis/report/28_figures.ipynb #ff4f5daf
 CAPTIONS = dict(
     before_after="Three measures before and after, with 95 % intervals. The other measures are in the table.",
-    fairness_by_category="Fairness by category with 95 % intervals: an average can hide a category that was left behind.",
+    fairness_by_category="Fairness by category with 95 % intervals: an average can hide a category left behind.",
     training="Reward heads, which training optimised, beside the independent judge, which it did not. "
     "Heads that rise while the judge falls would be reward hacking.",
     planted="What was planted in the training text of the base policy, against what the judge measured in it. "
@@ -33,8 +33,8 @@ CAPTIONS = dict(
     "Pairs whose interval is wider than 50 points are left out.",
     calibration="Reward heads on held-out graded responses: predicted against true. "
     "On the dotted line a score means what it says.",
-    templates="Templates whose answers differ most from the rest. Filled marks stay apart after Holm\u2019s correction; "
-    "read those templates before believing an average.",
+    templates="Templates whose answers differ most from the rest. Filled marks stay apart after Holm\u2019s "
+    "correction; read those templates before believing an average.",
     pareto="What fairness costs in variety (distinct-2): each model with its intervals in both directions. "
     "The line joins those that no other beats in both.",
 )

@@ -12,8 +12,8 @@ from markupsafe import Markup, escape
 
 # %% ../../../nbs/analysis/report/37_glossary.ipynb #50148052
 TERMS = {
-    "GRPO": "Group relative policy optimisation: the policy answers each prompt several times and is pushed towards the "
-    "answers that the rewards prefer",
+    "GRPO": "Group relative policy optimisation: the policy answers each prompt several times and is pushed towards "
+    "the answers that the rewards prefer",
     "ReGiFT": "Reasoning-guided fine-tuning: the policy learns from correct reasoning traces",
     "SFT": "Supervised fine-tuning on given answers",
     "DPO": "Direct preference optimisation on pairs of answers",
@@ -26,7 +26,7 @@ TERMS = {
     "Holm": "Holm's correction: it keeps the chance of any false alarm among all tests below 5 %",
     "paired": "The same prompts before and after, compared one by one",
     "points": "Percentage points: from 40 % to 50 % is 10 points",
-    "distinct-2": "Word pairs that differ, as a share of all word pairs in a block of 24 answers: the variety of answers",
+    "distinct-2": "Word pairs that differ, as a share of all in a block of 24 answers: the variety of answers",
     "perplexity": "How surprised the model is by held-out text; lower is better",
     "clusters": "Answers to prompts from one template and group are alike; they count as one cluster",
     "judge": "What labels each answer; it took no part in the training",

@@ -7,8 +7,8 @@ __all__ = ['error_lengths', 'draw_point', 'per_cent', 'prepare_axis', 'model_leg
 
 # %% ../../../nbs/analysis/report/18_marks.ipynb #e542c474
 import matplotlib.pyplot as plt
-from .estimates import has_interval
 
+from .estimates import has_interval
 from .measures import Measure, model_style
 
 # %% ../../../nbs/analysis/report/18_marks.ipynb #89b2071c

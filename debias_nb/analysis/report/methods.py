@@ -64,7 +64,8 @@ ABOUT_PARTS = dict(
     "stereotypes.",
     world="The small world, in which the rate of stereotypes is planted and therefore known.",
     reward="The reward model: an encoder with one head per dimension.",
-    grpo="Multi-reward GRPO: the policy is trained against the reward heads, with a KL term that holds it near the base.",
+    grpo="Multi-reward GRPO: the policy is trained against the reward heads, with a KL term that holds it near the "
+    "base.",
     regift="ReGiFT: supervised fine-tuning on correct reasoning traces that mention no social group.",
     traces="The reasoning traces.",
     analyse="The measuring, with judges that took no part in training.",
