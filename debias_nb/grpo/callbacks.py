@@ -49,9 +49,13 @@ class JudgeCallback(TrainerCallback):
         folder: str | Path | None = None,  # receives the best look's adapter
         shown: int = 4,  # answers kept of each look
         template_arguments: dict | None = None,  # for the chat template
+        thinking_tokens: int = 0,  # a limit for the thinking alone; the judge reads the answers without it
     ):
         self.judge, self.prompts, self.tokenizer, self.every = judge, prompts, tokenizer, every
-        self.max_new_tokens, self.seed, self.template_arguments = max_new_tokens, seed, template_arguments
+        self.max_new_tokens, self.seed = max_new_tokens, seed
+        self.more = dict(template_arguments=template_arguments) if template_arguments else {}
+        if thinking_tokens:
+            self.more |= dict(thinking_tokens=thinking_tokens, answers_only=True)
         self.stop_on, self.patience, self.folder, self.shown = stop_on, patience, folder, shown
         self.rows, self.trainer = [], None
 
@@ -78,11 +82,10 @@ class JudgeCallback(TrainerCallback):
     def _answers(self, model):
         training = model.training
         model.eval()
-        more = dict(template_arguments=self.template_arguments) if self.template_arguments else {}
         with same_chance():
-            said = sample(model, self.tokenizer, self.prompts, 1, self.max_new_tokens, seed=self.seed, **more)
+            said = sample(model, self.tokenizer, self.prompts, 1, self.max_new_tokens, seed=self.seed, **self.more)
         model.train(training)
-        return [answers[0] for answers in said]
+        return [answers[0] or "" for answers in said]
 
     def _keep(self, state, answers, said):
         """Samples for `completions.jsonl`; numbers for the log, and so for the trackers."""

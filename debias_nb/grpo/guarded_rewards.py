@@ -81,7 +81,7 @@ def _saturated(name, values, saturation):
 def _is_async(function):
     while isinstance(function, functools.partial):
         function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 # %% ../../nbs/grpo/21_guarded_rewards.ipynb #2c4ca50e
 def checked(

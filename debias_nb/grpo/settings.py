@@ -45,6 +45,8 @@ class GRPOSettings:
 
     # how answers are drawn
     temperature: float = 1.0
+    template_arguments: dict | None = None  # for the chat template, e.g. {'enable_thinking': False}
+    thinking_tokens: int = 0  # a thinking model's own limit, apart from the answer's; rewards read the answer alone
     fast_generation: bool | None = (
         None  # each prompt is read once, ended rows leave; None: where possible, without vLLM
     )

@@ -20,11 +20,13 @@ from trl.trainer.utils import RepeatSampler
 from ..core.errors import ConfigError, RewardError
 from ..core.files import read_json
 from .aggregation import DualAscent, aggregate, diagnose, filled, options_of
-from .group_sampling import merged, sample_in_groups
+from .group_sampling import merged, sample_in_groups, thinking_stop
 from .guarded_rewards import completion_text
 from .settings import GRPOSettings
 from ..models.checkpoints import MARK, mark_whole
 from ..models.prompts import cut_left
+from ..models.sampling import decode_answer
+from ..models.written_answers import opens_thinking, without_thinking
 
 # %% ../../nbs/grpo/30_trainer.ipynb #2fe58bb1
 class EpochSampler(RepeatSampler):
@@ -67,6 +69,8 @@ class FastGeneration(Notes):
 
     def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, *args, **kw):
         start = time.perf_counter()
+        if self.settings.thinking_tokens:
+            self.opened = [opens_thinking(self._tokenizer.decode(ids)) for ids in prompt_ids]
         if self.fast_generation:
             ids, logprobs = self._sample_groups(prompt_ids), None
         else:
@@ -82,17 +86,26 @@ class FastGeneration(Notes):
             self.accelerator,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         )
+        s, tokenizer, stop = self.settings, self._tokenizer, None
         ends = [i for i in self.eos_token_ids if i is not None]
+        if s.thinking_tokens:
+            stop = thinking_stop(tokenizer, prompt_ids, s.thinking_tokens, s.max_completion_length)
         with unwrap as model, merged(model):
             return sample_in_groups(
-                model, prompt_ids, self.max_completion_length, ends, self._tokenizer.pad_token_id, self.temperature
+                model,
+                prompt_ids,
+                self.max_completion_length,
+                ends,
+                tokenizer.pad_token_id,
+                self.temperature,
+                stop=stop,
             )
 
     def _ended(self, ids, logprobs):
         empty = [i for i, tokens in enumerate(ids) if not len(tokens)]
         self._count("odd/no_token", len(empty))
         for i in empty:
-            ids[i] = [self.eos_token_ids[0]]
+            ids[i] = [self._tokenizer.pad_token_id if self.eos_token_ids[0] is None else self.eos_token_ids[0]]
             if logprobs is not None:
                 logprobs[i] = [math.nan]
         return ids, logprobs
@@ -162,6 +175,8 @@ class AnyAggregation(Notes):
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         start = time.perf_counter()
+        if self.settings.thinking_tokens:
+            completions = self._answers_alone(completion_ids_list)
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._note("time/reward", time.perf_counter() - start)
         self._raise_together()
@@ -169,6 +184,13 @@ class AnyAggregation(Notes):
         self._note_texts(completions, completion_ids_list)
         self.head_rewards = rewards
         return rewards
+
+    def _answers_alone(self, completion_ids_list):
+        """The completions without their thinking; where it never ended, the answer is empty."""
+        texts = [decode_answer(self._tokenizer, list(ids)) for ids in completion_ids_list]
+        answers = [without_thinking(text, inside)[0] for text, inside in zip(texts, self.opened)]
+        self._count("odd/thinking_not_ended", sum(answer is None for answer in answers))
+        return [[dict(role="assistant", content=answer or "")] for answer in answers]
 
     def _raise_together(self):
         if self.failures is None:

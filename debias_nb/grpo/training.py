@@ -134,7 +134,8 @@ def grpo_config(
         per_device_train_batch_size=answers // parts,
         gradient_accumulation_steps=s.gradient_accumulation,
         num_generations=s.num_generations,
-        max_completion_length=s.max_completion_length,
+        max_completion_length=s.thinking_tokens + s.max_completion_length,
+        chat_template_kwargs=s.template_arguments or {},
         learning_rate=s.learning_rate,
         loss_type=s.loss_type,
         epsilon=s.epsilon,
@@ -191,7 +192,7 @@ def train_grpo(
             model=model,
             args=grpo_config(s, checkpoints if s.save_every else folder, get_device(device), report_to, processes),
             processing_class=with_template(tokenizer),
-            train_dataset=prompt_rows(tokenizer, prompts, s.prompts_per_step),
+            train_dataset=prompt_rows(tokenizer, prompts, s.prompts_per_step, s.template_arguments),
             peft_config=lora_config(s.lora_r, s.lora_alpha) if s.lora_r else None,
             settings=s,
             failures=failures,
@@ -233,6 +234,8 @@ def _let_watch(trainer, s, judge, judge_prompts, tokenizer, folder):
             stop_on,
             s.stop_patience,
             folder,
+            template_arguments=s.template_arguments,
+            thinking_tokens=s.thinking_tokens,
         )
     if s.stop_kl:
         kl = KLCallback(s.stop_kl)

@@ -30,7 +30,8 @@ def check_model_folder(path: str | Path) -> None:
     """Raise `ModelError` if `path` is a local folder that no safetensors model can be loaded from."""
     folder = Path(path)
     if not folder.is_dir():
-        if folder.exists() or str(path).startswith(("/", "./", "../", "~")):
+        name = str(path)
+        if folder.exists() or isinstance(path, Path) or name.startswith((".", "~", "/")) or name.count("/") > 1:
             raise ModelError(
                 f"{path}: no such model folder. "
                 "Give a folder with config.json and *.safetensors, or a Hugging Face name"
@@ -236,7 +237,9 @@ def _load_merged(adapter, log, **kw):
     model, tokenizer = load_policy(base, log=log, **kw)
     if any(Path(adapter).glob("tokenizer*")):
         tokenizer = load_tokenizer(adapter, kw["trust_remote_code"])
-    model = _add_adapter(model, adapter).merge_and_unload().requires_grad_(True)  # peft had frozen the base
+    model = _add_adapter(model, adapter)
+    with one_line(adapter, "Load its base unquantised, or merge the two first"):
+        model = model.merge_and_unload().requires_grad_(True)  # peft had frozen the base
     model.name_or_path = model.config._name_or_path = str(adapter)  # what an adapter on top will name as its base
     model.merged_adapter = str(adapter)
     log(f"{adapter} is an adapter: merged into its base {base}")

@@ -11,6 +11,7 @@ from difflib import SequenceMatcher
 
 import torch
 
+from ..core.devices import get_device
 from ..core.errors import DataError, ModelError
 from ..core.progress import progress
 from .prefix_tree import shared_prefix
@@ -47,7 +48,7 @@ class MaskedScorer:
     ):
         if tokenizer.mask_token_id is None:
             raise ModelError("the tokenizer has no mask token: this is no masked language model. Use Scorer")
-        self.model, self.tokenizer = (model if device is None else model.to(device)), tokenizer
+        self.model, self.tokenizer = (model if device is None else model.to(get_device(device))), tokenizer
         self.token_budget, self.device = token_budget, next(model.parameters()).device
         self.max_length = min(position_limit(model) or 10**9, tokenizer.model_max_length)
 

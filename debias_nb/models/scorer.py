@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ..core.devices import get_device
 from ..core.errors import ConfigError, DataError, ModelError
 from ..core.progress import progress
 from .plain_scores import PassBudget, plain_batches, score_plain
@@ -44,7 +45,7 @@ class Scorer:
         distributed: bool = False,  # share the work among the processes of torchrun (all of them must then call)
         log=print,  # told when the tree cannot be used or a context is cut
     ):
-        self.model, self.tokenizer = (model if device is None else model.to(device)), tokenizer
+        self.model, self.tokenizer = (model if device is None else model.to(get_device(device))), tokenizer
         self.share, self.cache, self.distributed, self.log = share, cache, distributed, log
         weight = next(model.parameters())
         self.device, self.dtype, self.config = weight.device, weight.dtype, model.config.get_text_config()
