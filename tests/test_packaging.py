@@ -88,7 +88,7 @@ def test_wheel(built):
     ours = {
         p.relative_to(root).as_posix()
         for p in (root / "debias_nb").rglob("*")
-        if p.suffix in (".py", ".yaml") or p.name == "py.typed"
+        if p.suffix in (".py", ".yaml", ".html", ".css") or p.name == "py.typed"
     } - {"debias_nb/_modidx.py"}
     assert ours <= names, sorted(ours - names)
     assert not [n for n in names if n.startswith(("tests/", "nbs/", "runs/"))]

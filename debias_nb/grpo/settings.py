@@ -47,15 +47,11 @@ class GRPOSettings:
     temperature: float = 1.0
     template_arguments: dict | None = None  # for the chat template, e.g. {'enable_thinking': False}
     thinking_tokens: int = 0  # a thinking model's own limit, apart from the answer's; rewards read the answer alone
-    fast_generation: bool | None = (
-        None  # each prompt is read once, ended rows leave; None: where possible, without vLLM
-    )
+    fast_generation: bool | None = None  # prompts read once, ended rows leave; None: where possible, without vLLM
     vllm: str = ""  # 'colocate' or 'server': TRL's vllm_mode
 
     # memory
-    share_prompts: bool | None = (
-        None  # each prompt is read once for its group in the forward passes; None: where possible
-    )
+    share_prompts: bool | None = None  # prompts read once for their group in forward passes; None: where possible
     gradient_accumulation: int = 1  # the step's answers are trained on in so many parts
     gradient_checkpointing: bool = False
 
