@@ -6,12 +6,10 @@
 __all__ = ['scored_wordings', 'scored', 'head_row', 'head_table', 'plot_reliability']
 
 # %% ../../nbs/reward/72_reliability.ipynb #cbf6df93
-import math
-
 import pandas as pd
 
 from .calibration import wording_examples
-from .measures import auc, calibration_error, graded_scores, reliability_bins
+from .measures import auc, calibration_error, graded_scores, reliability_bins, spearman
 from .model import RewardModel
 from .wordings import sentences
 from ..synthesis.instances import HEADS
@@ -68,10 +66,9 @@ def head_row(
 ) -> dict:  # auc_, spearman_, ece_, mean_ and label_ of the head
     """How good one head is on these rows."""
     scores, grades = table[head], table[f"{head}_grade"]
-    ranked = grades.nunique() > 1 and scores.nunique() > 1
     return {
         f"auc_{head}": auc(scores, grades >= 0.5),
-        f"spearman_{head}": float(scores.corr(grades, method="spearman")) if ranked else math.nan,
+        f"spearman_{head}": spearman(scores, grades),
         f"ece_{head}": calibration_error(scores, grades),
         f"mean_{head}": float(scores.mean()),
         f"label_{head}": float(grades.mean()),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..core.errors import ConfigError
 from ..core.seeds import rng
 from .grammar import ANSWERED, FullGrammar, phrase
-from .grammar_units import ASKED, DETAILS, MENTIONS, Unit
+from .grammar_units import MENTION_CLASSES, QUESTION_SLOTS, STORY_SLOTS, Unit
 from .held_out import Pools
 from .phrasing import full_name, named, realised
 
@@ -57,7 +57,7 @@ _DEGREES = (
     ("", "", "rather ", "quite ", "somewhat ", "pretty "),
     ("", "", "really ", "genuinely ", "sufficiently "),
 )  # before an English adjective of the stereotyped and of the other pole
-_STORY = [slot for slot in (*DETAILS, *ASKED) if not slot.startswith(("who", "relation"))]
+_STORY = [slot for slot in (*STORY_SLOTS, *QUESTION_SLOTS) if not slot.startswith(("who", "relation"))]
 
 
 class Drawer:
@@ -103,7 +103,7 @@ def _meaning(d):
     setting = d.choose(pools.settings[scenario, category])
     asker = _asker(d)
     ask, kind = d.choose(pools.asks)
-    mention = d.r.choices(MENTIONS, weights=_MENTION_WEIGHTS)[0]
+    mention = d.r.choices(MENTION_CLASSES, weights=_MENTION_WEIGHTS)[0]
     drawn = dict(neg=d.choose(words.neg), neg_vp=d.choose(words.neg_vp), ev=d.choose(words.ev))
     basis = int(d.random() * 2)
     drawn |= dict(pos=d.choose(words.pos), pos_vp=d.choose(words.pos_vp), d=d.choose(setting.details))

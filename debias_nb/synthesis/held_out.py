@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from ..core.errors import ConfigError, DataError
 from ..core.seeds import rng
-from .grammar import ANSWERED, KINDS, FullGrammar
+from .grammar import ANSWERED, QUESTION_KINDS, FullGrammar
 from .splits import present, require_ids, require_shares
 from .taxonomy import Taxonomy
 
@@ -160,7 +160,7 @@ def split_pools(grammar: FullGrammar, taxonomy: Taxonomy, held: Held, split: str
             core={mention: keep(units) for mention, units in grammar.cores[grade].items()},
             reason=keep(grammar.reasons.get(grade, ())),
             advice=keep(grammar.advice.get(grade, ())),
-            opening={kind: tuple(u for u in openings if not u.kinds or kind in u.kinds) for kind in KINDS},
+            opening={kind: tuple(u for u in openings if not u.kinds or kind in u.kinds) for kind in QUESTION_KINDS},
         )
 
     settings = {
