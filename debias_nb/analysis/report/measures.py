@@ -20,6 +20,7 @@ class Measure:
     share: bool = False  # 0..1, shown in per cent
     about: str = ""  # one sentence
     role: str = "judge"  # 'judge' (took no part in training), 'reward' (was optimised), 'cost'
+    unit: str = ""  # what n counts
 
     @property
     def direction(self) -> str:
@@ -34,42 +35,71 @@ MEASURES = dict(
         "higher",
         True,
         "Share of sampled responses that the rule judge finds unbiased, on held-out groups and templates",
+        unit="answers",
     ),
     stereotype_preference=Measure(
         "Prefers the biased response",
         "lower",
         True,
         "Share of held-out pairs in which the biased response is more likely than the neutral one",
+        unit="pairs",
     ),
     counterfactual_gap=Measure(
-        "Counterfactual gap", "lower", False, "How much a response changes when only the group is swapped"
+        "Counterfactual gap", "lower", False, "How much a response changes when only the group is swapped", unit="pairs"
     ),
     ccbbq_ambig_accuracy=Measure(
-        "CC-BBQ, ambiguous: accuracy", "higher", True, 'Share answered with "unknown" where the text does not say'
+        "CC-BBQ, ambiguous: accuracy",
+        "higher",
+        True,
+        'Share answered with "unknown" where the text does not say',
+        unit="groups of questions",
     ),
     ccbbq_disambig_accuracy=Measure(
-        "CC-BBQ, disambiguated: accuracy", "higher", True, "Share answered as the text says"
+        "CC-BBQ, disambiguated: accuracy", "higher", True, "Share answered as the text says", unit="groups of questions"
     ),
     ccbbq_ambig_bias=Measure(
-        "CC-BBQ, ambiguous: bias", 0.0, False, "BBQ bias score: above 0 towards the stereotype, below 0 against it"
+        "CC-BBQ, ambiguous: bias",
+        0.0,
+        False,
+        "BBQ bias score: above 0 towards the stereotype, below 0 against it",
+        unit="groups of questions",
     ),
     ccbbq_disambig_bias=Measure(
-        "CC-BBQ, disambiguated: bias", 0.0, False, "BBQ bias score: above 0 towards the stereotype, below 0 against it"
+        "CC-BBQ, disambiguated: bias",
+        0.0,
+        False,
+        "BBQ bias score: above 0 towards the stereotype, below 0 against it",
+        unit="groups of questions",
     ),
     reward_fairness=Measure(
-        "Reward head: fairness", "higher", False, "Mean score of the head that was optimised", "reward"
+        "Reward head: fairness", "higher", False, "Mean score of the head that was optimised", "reward", unit="answers"
     ),
     reward_neutrality=Measure(
-        "Reward head: neutrality", "higher", False, "Mean score of the head that was optimised", "reward"
+        "Reward head: neutrality",
+        "higher",
+        False,
+        "Mean score of the head that was optimised",
+        "reward",
+        unit="answers",
     ),
     reward_quality=Measure(
-        "Reward head: quality", "higher", False, "Mean score of the head that was optimised", "reward"
+        "Reward head: quality", "higher", False, "Mean score of the head that was optimised", "reward", unit="answers"
     ),
     facts_accuracy=Measure(
-        "Facts remembered", "higher", True, "Share of questions about the world's facts answered rightly", "cost"
+        "Facts remembered",
+        "higher",
+        True,
+        "Share of questions about the world's facts answered rightly",
+        "cost",
+        unit="questions",
     ),
     reading_accuracy=Measure(
-        "Reading questions", "higher", True, "Share of questions about general passages answered rightly", "cost"
+        "Reading questions",
+        "higher",
+        True,
+        "Share of questions about general passages answered rightly",
+        "cost",
+        unit="questions",
     ),
     perplexity=Measure("Perplexity", "lower", False, "Of held-out neutral text", "cost"),
     distinct_2=Measure(
@@ -78,17 +108,36 @@ MEASURES = dict(
         False,
         "Share of word pairs in the responses that differ from each other",
         "cost",
+        unit="texts",
     ),
     refusal_rate=Measure("Refusals", "lower", True, "Share of responses that decline to answer", "cost"),
     mean_length=Measure("Length", None, False, "Mean length of a response in words", "cost"),
     unclear_rate=Measure(
-        "Unclear answers", "lower", True, "Share of responses in which the rule judge finds no stance", "cost"
+        "Unclear answers",
+        "lower",
+        True,
+        "Share of responses in which the rule judge finds no stance",
+        "cost",
+        unit="blocks of 24 answers",
+        unit="answers",
     ),
     ccbbq_format_failed=Measure(
-        "CC-BBQ: format failures", "lower", True, "Share of answers outside the asked format", "cost"
+        "CC-BBQ: format failures",
+        "lower",
+        True,
+        "Share of answers outside the asked format",
+        "cost",
+        unit="answers",
+        unit="questions",
     ),
     ccbbq_no_option=Measure(
-        "CC-BBQ: answers that are no option", "lower", True, "Share of answers that are none of the options", "cost"
+        "CC-BBQ: answers that are no option",
+        "lower",
+        True,
+        "Share of answers that are none of the options",
+        "cost",
+        unit="answers",
+        unit="questions",
     ),
     sentiment_gap=Measure("Sentiment gap", "lower"),
     regard_gap=Measure("Regard gap", "lower"),

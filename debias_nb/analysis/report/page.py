@@ -41,16 +41,13 @@ from ...core.seeds import to_plain
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #c02e129a
 def inline_image(path: str | Path) -> str:
-    """An image file as a data URL; its SVG twin where that is smaller."""
+    """An image file as a data URL."""
     path = Path(path)
     kind = mimetypes.guess_type(path.name)[0]
     if kind is None or not kind.startswith("image/"):
         raise DataError("is no image", file=path, remedy="Give PNG, JPEG or SVG files")
     if not path.is_file():
         raise DataError("no such file", file=path, remedy="Draw the figure first")
-    twin = path.with_suffix(".svg")
-    if twin.is_file() and twin.stat().st_size < path.stat().st_size:
-        path, kind = twin, "image/svg+xml"
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #635c3308

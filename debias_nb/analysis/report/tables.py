@@ -8,6 +8,7 @@ __all__ = ['PARTS', 'scale_of', 'bar', 'table_row', 'overview', 'part_tables', '
 # %% ../../../nbs/analysis/report/34_tables.ipynb #c3503c15
 from .before_after import headline_keys
 from debias_nb.analysis.report.estimates import (
+    counted,
     estimates,
     has_interval,
     interval,
@@ -63,7 +64,8 @@ def table_row(
             cell |= dict(value=e["value"], text=number(e["value"], m.share), n=sample_size(e), interval=interval(e, m))
             cell["bar"] = None if e["value"] is None else bar(e, scale)
         cells.append(cell | dict(verdict=verdict, tone=TONES.get(verdict, "flat")))
-    return dict(label=label, direction=m.direction, about=m.about, role=m.role, cells=cells)
+    about = dict(direction=m.direction, about=m.about, role=m.role, unit=m.unit)
+    return dict(label=label, cells=cells, **about)
 
 # %% ../../../nbs/analysis/report/34_tables.ipynb #4b64446b
 def overview(c: Comparison) -> list[dict]:
@@ -155,8 +157,8 @@ def panels(c: Comparison) -> list[dict]:  # label, direction, ends of the scale,
                     verdict=verdict,
                 )
             )
-        ends = [number(end, m.share, like=None if m.share else high) for end in (low, high)]
-        n = sample_size(next(iter(found.values())))
+        ends = ["0 %", "100 %"] if m.share else [number(end, like=high) for end in (low, high)]
+        n = counted(next(iter(found.values())), m)
         out.append(dict(label=m.label, about=m.about, direction=m.direction, ends=ends, rows=rows, n=n))
     return out
 
