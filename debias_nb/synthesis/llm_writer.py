@@ -26,7 +26,7 @@ from debias_nb.synthesis.llm_texts import (
     to_instance,
 )
 from .small_grammar import load_grammar
-from .splits import SPLITS, SynthesisConfig, meanings, partition, small_taxonomy
+from .splits import SPLITS, SynthesisConfig, meanings, small_taxonomy, split_plan
 from .taxonomy import Taxonomy
 from .taxonomy_file import load_taxonomy
 
@@ -80,26 +80,13 @@ def _plans(taxonomy, config, language):
     """For each split what it may be asked for: split -> iterator of `Meaning`."""
     grammar = load_grammar(config.profile)
     world = small_taxonomy(taxonomy, config)
-    parts = partition(world, grammar, config)
+    groups = {split: ids for split, (ids, _) in split_plan(world, grammar, config).items()}
     styles = list(STYLES)
     rng(config.seed, "styles").shuffle(styles)
     held, seen = styles[: len(styles) // 3], styles[len(styles) // 3 :]
-    other = [
-        group.id
-        for category in config.held_out_categories
-        for group in world.category(category).groups
-        if not group.reference and group.stereotypes
-    ]
-    of = dict(
-        train=(parts.seen_groups, seen),
-        validation=(parts.seen_groups, seen),
-        test_id=(parts.seen_groups, seen),
-        test_groups=(parts.held_groups, seen),
-        test_templates=(parts.seen_groups, held),
-        test_held_out=(parts.held_groups, held),
-        test_categories=(other, held),
-    )
-    return {split: _plan(world, *of[split], grammar, language, rng(config.seed, "llm", split)) for split in SPLITS}
+    of = {s: held if s in ("test_templates", "test_held_out", "test_categories") else seen for s in SPLITS}
+    r = {split: rng(config.seed, "llm", split) for split in SPLITS}
+    return {split: _plan(world, groups[split], of[split], grammar, language, r[split]) for split in SPLITS}
 
 # %% ../../nbs/synthesis/62_llm_writer.ipynb #678c2513
 class _Collected:
