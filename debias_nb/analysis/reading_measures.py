@@ -14,9 +14,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from .benchmarks.bbq_score import bbq_estimates
 
 from .answering import answer_items, answer_tasks
+from .benchmarks.bbq_score import bbq_estimates
 from .judges.rule_judge import RuleJudge
 from .judges.verdicts import fairness_rate
 from ..core.files import read_json, read_jsonl

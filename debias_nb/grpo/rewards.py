@@ -18,7 +18,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ..core.devices import get_device
 from ..core.errors import ConfigError, DataError
-from ..core.files import read_jsonl
+from ..core.files import numbered_rows
 from .guarded_rewards import completion_text, reward_names
 from ..models.loading import load_weights, one_line
 from ..reward.model import RewardModel
@@ -32,16 +32,16 @@ def function_from(
     module, _, name = path.rpartition(".")
     if not module:
         raise ConfigError(
-            f"reward {path!r} is no name of a reward. Give reward:FOLDER, classifier:NAME#LABEL or package.module.function"
+            f"reward {path!r} is no name of a reward. "
+            "Give reward:FOLDER, classifier:NAME#LABEL or package.module.function"
         )
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), name, None)
-    except ImportError as e:
-        raise ConfigError(
-            f"reward {path!r}: {module} cannot be imported ({e}). Give the path as in an import"
-        ) from None
+    except Exception as e:  # whatever stands in that file
+        why = f"{type(e).__name__}: {e}"
+        raise ConfigError(f"reward {path!r}: {module} cannot be imported ({why}). Mend it, or the path") from None
     if not callable(found):
         raise ConfigError(f"reward {path!r}: {module} has no function {name!r}")
     return found
@@ -178,7 +178,7 @@ def _rows(path):
 
         yield from enumerate(pd.read_parquet(path).to_dict("records"), 1)
     elif path.suffix in (".jsonl", ".ndjson"):
-        yield from enumerate(read_jsonl(path), 1)
+        yield from numbered_rows(path)
     else:
         raise DataError(f"ends in {path.suffix!r}", file=path, remedy="Give a .jsonl, .csv or .parquet file")
 

@@ -8,9 +8,8 @@ __all__ = ['SCALE', 'ScalePreset']
 # %% ../../nbs/grpo/60_scale.ipynb #ab25b21c
 from dataclasses import dataclass
 
-from .shapes import shape_of
-
 from .settings import GRPOSettings
+from .shapes import shape_of
 from ..models.small_policy import PolicyConfig
 from ..reward.settings import RewardConfig
 

@@ -8,9 +8,8 @@ __all__ = ['GIB', 'step_cost', 'explain']
 # %% ../../nbs/grpo/61_step_cost.ipynb #326fec32
 from types import SimpleNamespace
 
-from .shapes import inner_linear, lora_parameters, parameters
-
 from .settings import GRPOSettings
+from .shapes import inner_linear, lora_parameters, parameters
 
 # %% ../../nbs/grpo/61_step_cost.ipynb #bbb12cc0
 def _sizes(model, r):

@@ -167,7 +167,7 @@ def train_grpo(
     reward_functions: list,  # callables as TRL takes them: functions, lambdas, partials, objects; async too
     prompts: list,  # strings or message lists
     folder: str | Path,  # receives the adapter (safetensors), the tokenizer, `training_log.json`, `completions.jsonl`
-    settings: GRPOSettings = GRPOSettings(),
+    settings: GRPOSettings | None = None,  # the defaults where None
     judge=None,  # `judge(prompts, answers) -> dict`, or None
     judge_prompts: list = (),  # prompts that training does not use
     device: str = "auto",
@@ -178,7 +178,7 @@ def train_grpo(
     trainer_class=MultiRewardTrainer,
 ) -> TrainingResult:  # its summary: rewards, KL, steps, what stopped it, odd completions
     """GRPO on a fresh LoRA adapter over `policy`."""
-    s, folder = settings, Path(folder)
+    s, folder = settings or GRPOSettings(), Path(folder)
     checkpoints = Path(checkpoints or folder / "checkpoints")
     require_sensible(s, reward_functions, prompts, judge)
     set_seed(s.seed)

@@ -13,7 +13,7 @@ from .traces import Trace, make_traces
 # %% ../../nbs/regift/45_settings.ipynb #23a9d2de
 @dataclass(frozen=True)
 class ReGiFTSettings:
-    """One fine-tuning on traces. The defaults are ours, for the small world; LoRA rank and alpha are the released code's."""
+    """One fine-tuning on traces. The defaults are ours, for the small world; LoRA's are the released code's."""
 
     # the traces of the small world
     n_traces: int = 4000

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from .settings import ReGiFTSettings
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -25,6 +24,7 @@ from ..models.checkpoints import WholeCheckpoints, model_fingerprint, resume_fro
 from ..models.loading import load_policy, lora_config
 from ..models.prompts import prompt_ids, render_answer, with_template
 from ..models.training_result import TrainingResult
+from .settings import ReGiFTSettings
 from .traces import Trace
 
 # %% ../../nbs/regift/50_training.ipynb #54d36aed
@@ -50,10 +50,10 @@ def trace_row(
 def trace_rows(
     tokenizer,
     traces: list[Trace],
-    settings: ReGiFTSettings = ReGiFTSettings(),
+    settings: ReGiFTSettings | None = None,  # the defaults where None
 ) -> tuple[list, dict]:  # (rows of input_ids and completion_mask, {'longest', 'dropped', 'longest_of_all'} in tokens)
     """Tokenised traces, with what is learnt marked."""
-    s = settings
+    s = settings or ReGiFTSettings()
     if s.loss_on not in ("all", "answer"):
         raise ConfigError(f"loss_on={s.loss_on!r}. Use 'all' or 'answer'")
     if s.too_long not in ("raise", "drop"):
@@ -113,14 +113,14 @@ def train_regift(
     policy: str | Path,  # folder or name of the base policy
     traces: list[Trace],  # what to distil
     folder: str | Path,  # receives the LoRA adapter, the tokenizer and `training_log.json`
-    settings: ReGiFTSettings = ReGiFTSettings(),
+    settings: ReGiFTSettings | None = None,  # the defaults where None
     device: str = "auto",
     report_to="none",
     adapter: str | Path | None = None,  # a LoRA folder to merge into the policy first (such as a GRPO stage)
     **kw,  # passed to `load_policy`, e.g. `load_in_8bit=True`
 ) -> TrainingResult:  # its summary: number of traces, tokens of the longest, dropped traces, losses
     """Supervised fine-tuning on traces with a fresh LoRA adapter."""
-    s, folder = settings, Path(folder)
+    s, folder = settings or ReGiFTSettings(), Path(folder)
     if not traces:
         raise ConfigError("no traces to train on. Check the filters: none of the traces was kept")
     set_seed(s.seed)

@@ -9,9 +9,6 @@ __all__ = ['NEEDED', 'require_finished', 'parse_setting', 'run_settings', 'is_tr
 from dataclasses import asdict
 from pathlib import Path
 
-from .held_out_text import held_out_text
-from .tradeoff import pareto_plot
-
 from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.policy_measures import READING, MeasureSettings, evaluate_policy
 from ..core.errors import ConfigError
@@ -21,6 +18,8 @@ from ..grpo.baseline_answers import load_baseline
 from ..grpo.baselines import BASELINES, BaselineSettings, budget, equal_budget, train_baseline
 from ..grpo.settings import GRPOSettings
 from ..reward.model import RewardModel
+from .held_out_text import held_out_text
+from .tradeoff import pareto_plot
 from ..synthesis.dataset_files import load_dataset
 from ..synthesis.taxonomy_file import load_taxonomy
 

@@ -8,10 +8,9 @@ __all__ = ['COLOURS', 'METRICS', 'plot_study', 'study_table', 'results_folder']
 # %% ../../nbs/studies/24_regift_figures.ipynb #03896589
 from pathlib import Path
 
+from ..core.errors import DataError
 from .regift_settings import SETTINGS, STUDIES
 from .regift_verdicts import over_seeds
-
-from ..core.errors import DataError
 
 # %% ../../nbs/studies/24_regift_figures.ipynb #33383dbd
 COLOURS = dict(

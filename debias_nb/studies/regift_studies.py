@@ -12,9 +12,6 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from .regift_settings import SETTINGS, STUDIES, Setting, StudyConfig
-from .regift_verdicts import verdicts
-
 from ..analysis.reading_measures import measure_reading
 from ..core.errors import ConfigError, DataError
 from ..core.files import read_json, write_json
@@ -28,6 +25,8 @@ from ..regift.traces import assert_agnostic
 from ..regift.training import merge_adapter, train_regift
 from ..reward.model import RewardModel
 from ..reward.trl_rewards import reward_functions
+from .regift_settings import SETTINGS, STUDIES, Setting, StudyConfig
+from .regift_verdicts import verdicts
 from ..synthesis.dataset_files import load_dataset
 from ..synthesis.taxonomy_file import load_taxonomy
 
@@ -62,10 +61,11 @@ def train_setting(
     setting: Setting,
     run: Path,  # a finished run: base policy, reward model, dataset
     folder: Path,  # the models of this seed; a stage that is whole is kept
-    config: StudyConfig = StudyConfig(),
+    config: StudyConfig | None = None,  # the defaults where None
     seed: int = 0,
 ) -> tuple:  # (policy folder, adapter folder or None, what training said)
     """The stages of one setting, on top of the run's base."""
+    config = config or StudyConfig()
     policy, adapter, info, done = run / "policy/base", None, {}, ()
     for stage in setting.stages:
         if adapter is not None:
@@ -133,7 +133,7 @@ def run_studies(
     out: str | Path,  # receives seed<k>/<setting>.json
     studies: tuple = tuple(STUDIES),
     seeds: tuple = (0, 1, 2, 3, 4),
-    config: StudyConfig = StudyConfig(),
+    config: StudyConfig | None = None,  # the defaults where None
     keep_models: bool = False,  # adapters of a finished seed are removed otherwise
     log=print,
 ) -> dict:  # {setting: {seed: result}}
@@ -141,7 +141,7 @@ def run_studies(
     unknown = [s for s in studies if s not in STUDIES]
     if unknown:
         raise ConfigError(f"unknown study {unknown[0]!r}. Choose from: {', '.join(STUDIES)}")
-    runs, out = [Path(r) for r in runs], Path(out)
+    config, runs, out = config or StudyConfig(), [Path(r) for r in runs], Path(out)
     names = list(dict.fromkeys(name for study in studies for name in STUDIES[study]))
     require_runs(runs, names)
     todo = [(seed, name) for seed in seeds for name in names if not (out / f"seed{seed}/{name}.json").is_file()]
