@@ -233,6 +233,7 @@ def _gap_panel(axes, category, gap, label):
             axes.plot([e["low"], e["high"]], [i, i], color="#0072B2", lw=1.6)
         axes.plot(e["value"], i, "o", color="#0072B2", mec="white", mew=0.6, ms=6)
     axes.set_yticks(range(len(groups)), [name for name, _ in groups], fontsize=8)
+    axes.set_ylim(-0.6, len(groups) - 0.4)
     axes.grid(axis="y", visible=False)
     p = "p < 0.01" if gap["p"] < 0.01 else f"p = {gap['p']:.2f}"
     axes.set_title(f"{category}: gap {gap['gap']['value']:.2f}, by chance {gap['gap_by_chance']:.2f}, {p}", fontsize=9)

@@ -34,7 +34,7 @@ class Changes:
     """YAML, JSON or TOML file with settings and options of this command"""
 
     set: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = ()
-    """settings by name, such as: --set grpo.steps=20 grpo.lr=1e-4"""
+    """settings by name, such as: --set grpo.steps=20 grpo.learning_rate=1e-4"""
 
     print_config: Annotated[bool, Parameter(negative=())] = False
     """print the settings as JSON and do nothing"""

@@ -15,10 +15,12 @@ from .traces import Trace
 from ..synthesis.reading import reading_prompt
 
 # %% ../../nbs/regift/30_teachers.ipynb #3dd88cd8
-TEACHER_PROMPT = """Read the background and answer the question. Think step by step inside <think> and </think>: find the sentence that could answer the question, compare it with what is asked, and decide whether the background says it. Then give only the short answer, in the words of the background, inside <answer> and </answer>. If the background does not say, answer exactly: {unknown}
-
-Background: {passage}
-Question: {question}"""
+TEACHER_PROMPT = (
+    "Read the background and answer the question. Think step by step inside <think> and </think>: find the sentence "
+    "that could answer the question, compare it with what is asked, and decide whether the background says it. Then "
+    "give only the short answer, in the words of the background, inside <answer> and </answer>. If the background "
+    "does not say, answer exactly: {unknown}\n\nBackground: {passage}\nQuestion: {question}"
+)
 STUDENT_PROMPT = """Background: {passage}
 Question: {question}"""
 
@@ -49,32 +51,35 @@ def teach(
     """One trace per task from a language model."""
     replies, out, seen = teacher.ask([teacher_messages(t) for t in tasks], desc="teacher"), [], Counter()
     if len(replies) != len(tasks):
-        raise DataError(
-            f"the teacher returned {len(replies)} replies for {len(tasks)} tasks",
-            remedy="`.ask` must return one reply per conversation, in order",
-        )
-    for t, r in zip(tasks, replies):
-        if r.status not in ("ok", "cut"):
-            seen[r.status] += 1
+        remedy = "`.ask` must return one reply per conversation, in order"
+        raise DataError(f"the teacher returned {len(replies)} replies for {len(tasks)} tasks", remedy=remedy)
+    for task, reply in zip(tasks, replies):
+        if reply.status not in ("ok", "cut"):
+            seen[reply.status] += 1
             continue
-        think = (
-            f"<think>{r.reasoning}</think>" if r.reasoning and "</think>" not in r.text else ""
-        )  # reasoning models send it apart
-        p = parse_response(think + r.text)
-        seen.update([p.status, *p.problems, *(["cut"] if r.status == "cut" else [])])
-        if p.answer is not None:
-            out.append(
-                Trace(
-                    student_prompt(t),
-                    p.reasoning or "",
-                    p.answer,
-                    t.gold,
-                    t.answers,
-                    t.id,
-                    teacher.model,
-                    "free",
-                    None,
-                    p.status,
-                )
-            )
+        parsed = parse_response(_with_reasoning(reply))
+        seen.update([parsed.status, *parsed.problems, *(["cut"] if reply.status == "cut" else [])])
+        if parsed.answer is not None:
+            out.append(_trace(task, parsed, teacher.model))
     return out, seen
+
+
+def _with_reasoning(reply):
+    """The whole reply; reasoning models send their thinking apart."""
+    apart = reply.reasoning and "</think>" not in reply.text
+    return (f"<think>{reply.reasoning}</think>" if apart else "") + reply.text
+
+
+def _trace(task, parsed, model):
+    return Trace(
+        student_prompt(task),
+        parsed.reasoning or "",
+        parsed.answer,
+        task.gold,
+        task.answers,
+        task.id,
+        model,
+        "free",
+        None,
+        parsed.status,
+    )

@@ -40,47 +40,47 @@ class Trace:
         think = f"<think>{self.reasoning}</think>" if reasoning and self.reasoning else ""
         return f"{think}<answer>{self.answer}</answer>"
 
+# %% ../../nbs/regift/20_traces.ipynb #30216109
+def _flawed(item, flaw):
+    """A wrong answer, whether the passage is taken to say it, and what stands instead of a look at the passage."""
+    says = item.evidence is not None
+    if flaw == "wrong_evidence":
+        return next(p for p in item.parties if p != item.answer), True, None
+    if flaw == "premature":
+        return NOT_KNOWN if item.evidence else item.parties[1], says, "This can be told at once."
+    longer, shorter = sorted(item.parties, key=len, reverse=True)
+    answer, which = (longer, "longer") if longer != item.answer else (shorter, "shorter")
+    return answer, says, f"The one with the {which} name is usually {item.quality}."
+
+
+def _reasoning(item, style, says, rule):
+    """What is thought, in one of the styles."""
+    asked = f"Asked is who was {item.quality}."
+    if rule:
+        return f"{asked} {rule}" if style == "long" else rule
+    if style == "short":
+        return "The passage says which one." if says else "The passage does not say which one."
+    if style == "quote":
+        return f"{think_aloud(item)} {'That says which one.' if says else 'That does not say which one.'}"
+    said = item.passage.partition(". ")[2] or "nothing more."  # what follows the sentence that brings the parties in
+    end = f"That is who was {item.quality}." if says else f"That does not tell who was {item.quality}."
+    return f"{asked} The passage says: {said} {end}"
+
 # %% ../../nbs/regift/20_traces.ipynb #246b2c81
 def write_trace(
     item: ReadingItem,  # a passage and its question
-    style: str = "quote",  # 'short': the verdict alone; 'quote': what the passage says, then the verdict; 'long': what is asked, what the passage says, then decide
-    flaw: str | None = None,  # a key of `FLAWS`, or None for a correct trace
+    style: str = "quote",  # one of `STYLES`
+    flaw: str | None = None,  # one of `FLAWS`, or None for a correct trace
 ) -> Trace:
     """The small world's teacher: structured, and correct unless told otherwise."""
     if style not in STYLES:
         raise ConfigError(f"unknown trace style {style!r}. Choose one of: {', '.join(STYLES)}")
     if flaw not in (None, *FLAWS):
         raise ConfigError(f"unknown flaw {flaw!r}. Choose one of: {', '.join(FLAWS)}")
-    said = item.passage.partition(". ")[2] or "nothing more."  # what follows the sentence that brings the parties in
-    other = next(p for p in item.parties if p != item.answer)
-    yes = item.evidence is not None
-    answer, quote = item.answer, think_aloud(item)
-    rule = None  # what stands instead of a look at the passage
-    if flaw == "wrong_evidence":
-        answer, yes = other, True
-    elif flaw == "premature":
-        answer = NOT_KNOWN if item.evidence else item.parties[1]
-        rule = "This can be told at once."
-    elif flaw == "shortcut":
-        longer, other_one = sorted(item.parties, key=len, reverse=True)
-        answer = longer if longer != item.answer else other_one
-        which = "longer" if answer == longer else "shorter"
-        rule = f"The one with the {which} name is usually {item.quality}."
-    asked, end = (
-        f"Asked is who was {item.quality}.",
-        f"That is who was {item.quality}." if yes else f"That does not tell who was {item.quality}.",
-    )
-    if rule:
-        reasoning = f"{asked} {rule}" if style == "long" else rule
-    elif style == "short":
-        reasoning = "The passage says which one." if yes else "The passage does not say which one."
-    elif style == "quote":
-        reasoning = f"{quote} {'That says which one.' if yes else 'That does not say which one.'}"
-    else:
-        reasoning = f"{asked} The passage says: {said} {end}"
+    answer, says, rule = _flawed(item, flaw) if flaw else (item.answer, item.evidence is not None, None)
     return Trace(
         reading_prompt(item.passage, item.question),
-        reasoning,
+        _reasoning(item, style, says, rule),
         answer,
         item.answer,
         (item.answer,) if item.evidence else (),
@@ -98,16 +98,16 @@ def make_traces(
     another: float = 0.35,  # as in `world_tasks`
     style: str = "quote",  # as in `write_trace`
     flawed: float = 0.0,  # share of traces with a wrong answer, the kinds of `FLAWS` in turn
-    cued: float = 0.0,
-    cue: str = " Think first.",  # share of the prompts that end in the cue by which the small policy was taught to quote
+    cued: float = 0.0,  # share of the prompts that end in the cue
+    cue: str = " Think first.",  # by which the small policy was taught to quote
 ) -> list[Trace]:
     """Traces for distinct tasks, deterministic by seed; the tasks do not depend on style, flaws and cues."""
-    for k, v in dict(answerable=answerable, another=another, flawed=flawed, cued=cued).items():
-        if not 0 <= v <= 1:
-            raise ConfigError(f"{k}={v}: a share lies between 0 and 1")
+    for name, share in dict(answerable=answerable, another=another, flawed=flawed, cued=cued).items():
+        if not 0 <= share <= 1:
+            raise ConfigError(f"{name}={share}: a share lies between 0 and 1")
     tasks = world_tasks(n, seed, answerable, another)
-    some = lambda what, share: set(rng(seed, what).sample(range(n), round(share * n)))
-    wrong, asked = some("flawed", flawed), some("cued", cued)
+    wrong = set(rng(seed, "flawed").sample(range(n), round(flawed * n)))
+    asked = set(rng(seed, "cued").sample(range(n), round(cued * n)))
     traces = [write_trace(t.item, style, FLAWS[i % len(FLAWS)] if i in wrong else None) for i, t in enumerate(tasks)]
     return [replace(t, prompt=t.prompt + cue) if i in asked else t for i, t in enumerate(traces)]
 
@@ -116,7 +116,7 @@ def assert_agnostic(
     traces: list[Trace],
     taxonomy: Taxonomy,  # the whole of it
 ) -> None:
-    """Raise if any trace holds a group name, or an adjective or phrase of the taxonomy: fairness-agnostic by construction, and checked."""
+    """Raise if any trace holds a group name, or an adjective or phrase of the taxonomy."""
     for t in traces:
         if w := social_content(f"{t.prompt} {t.completion()}", taxonomy):
             raise DataError(

@@ -39,7 +39,7 @@ def plot_heads(
             if head in HEADS:
                 left.plot(i - 0.4 + width * (j + 0.5), getattr(GRADES[grade], head), "k_", ms=9)
     left.tick_params(axis="x", rotation=30)
-    left.set(xlabel="", ylim=(-0.05, 1.15), title="Mean score by grade (bar: sd; dash: label)")
+    left.set(xlabel="", ylim=(-0.05, 1.35), title="Mean score by grade (bar: sd; dash: label)")
     left.legend(loc="upper center", ncols=3, frameon=False, fontsize=8)
     matrix = dict(annot=True, fmt=".2f", vmin=-1, vmax=1, cmap="vlag", square=True, cbar=False)
     sns.heatmap(correlation_matrices(table, heads)[0], ax=right, **matrix)

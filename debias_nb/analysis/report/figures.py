@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from PIL import Image
 
+from .answer_shares import without_unread
 from .before_after import before_after, forest_plot, headline_keys
 from .diagnosis_figures import calibration_plot, outlier_plot
 from .estimates import is_estimate
@@ -49,6 +50,7 @@ def make_figures(
 ) -> dict[str, Path]:  # name -> PNG, for those that could be drawn
     """Draw and save every figure that the numbers allow."""
     use_style()
+    metrics = without_unread(metrics)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     makers = dict(
@@ -79,7 +81,7 @@ def _fewer_colours(file):
     """A chart needs few colours: with a palette of 64 its file is a quarter as large (and smaller than its SVG)."""
     with Image.open(file) as image:
         dpi = image.info["dpi"]
-        small = image.convert("RGB").quantize(64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        small = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
     small.save(file, optimize=True, dpi=dpi)
 
 

@@ -6,7 +6,7 @@
 __all__ = ['CHANGED', 'COSTS', 'change_text', 'duration', 'changed', 'real', 'cost', 'findings', 'leader']
 
 # %% ../../../nbs/analysis/report/30_findings.ipynb #2c9e0809
-from .answer_shares import WAY_OUT
+from .answer_shares import SHARES, WAY_OUT, answer_shares
 from .estimates import estimates, interval, number, sample_size, sample_sizes
 from .measures import BENCHMARKS, in_sentence, measure, model_style
 from debias_nb.analysis.report.verdicts import (
@@ -51,8 +51,10 @@ def _change(c, model, key):
     before, after, m, verdict = c.get(c.base, key), c.get(model, key), measure(key), c.verdict(model, key)
     label = model_style(model)[0]
     if verdict == "not measured":
-        return _finding(label, f"{m.label} {c.unread(model)}. {WAY_OUT}")
+        return _finding(label, f"{m.label} {c.unread(model)}")
     detail = " \u2192 ".join(f"{interval(e, m)} {sample_size(e)}".strip() for e in (before, after))
+    if key == "fairness" and (shares := answer_shares(c.metrics["models"][model])):
+        detail += "; " + ", ".join(f"{name} {number(shares[name], share=True)}" for name in SHARES)
     test = c.paired(model, key)
     if test and verdict != "no interval":
         detail += f"; paired: {difference_text(test, m)}, {p_text(p_value(test))} after Holm"
@@ -149,7 +151,9 @@ def _of_the_run(c):
     elif not benchmarks:
         out.append(_finding("The run", "No external benchmark was run"))
     found = [e for model in (c.base, *c.trained) if (e := c.get(model, "fairness")) and e.get("n") is not None]
-    if found:
+    if c.unread(*c.trained):
+        out.append(_finding("The run", WAY_OUT))
+    elif found:
         few = min(e["n"] for e in found) < 40
         clustered = any(e.get("n_values", e["n"]) != e["n"] for e in found)
         what = "independent groups of prompts" if clustered else "responses"
@@ -243,7 +247,7 @@ def _about_leader(c, found):
     if not best:
         return {}
     if c.unread(best):
-        return {"Is it real?": WAY_OUT}
+        return {"What now?": WAY_OUT}
     label = model_style(best)[0]
     proof = [f["text"] for f in found["real"] if f["about"] == label and not f["text"].startswith("External")]
     worse = [f["text"] for f in found["cost"] if f["about"] == label and f["verdict"] == "worse"]

@@ -15,7 +15,7 @@ import jinja2
 from PIL import Image, UnidentifiedImageError
 
 from .absences import not_measured
-from .answer_shares import SHARES
+from .answer_shares import SHARES, without_unread
 from .diagnosis_figures import standing_out
 from .estimates import named_models
 from .figures import CAPTIONS
@@ -86,7 +86,8 @@ def figure_cards(
 # %% ../../../nbs/analysis/report/40_page.ipynb #3287672f
 def _found(metrics, base, samples, figures):
     """What the run found, for the template."""
-    c, names = Comparison(metrics, base), named_models(metrics)
+    read, names = without_unread(metrics), named_models(metrics)
+    c = Comparison(read, base)
     rows = overview(c)
     note = "Intervals are for each row alone; with many rows some will be apart by chance."
     tables = [(title, note, part_rows) for title, part_rows in part_tables(c)]
@@ -98,14 +99,14 @@ def _found(metrics, base, samples, figures):
     cards = sample_cards(samples, names)
     return dict(
         found=findings(metrics, base),
-        panels=panels(c),
+        panels=panels(Comparison(metrics, base)),
         shares=shares_by_model(metrics, samples, names),
         share_names=SHARES,
         overview=rows,
         tables=tables,
         comparisons=sum(cell["verdict"] is not None for row in every for cell in row["cells"]),
         figures=figure_cards({k: v for k, v in (figures or {}).items() if k != "before_after"}, metrics),
-        paired=paired_rows(metrics),
+        paired=paired_rows(read),
         samples=cards,
         label_note=any(answer["label"] for card in cards for answer in card["answers"]),
         names=[model_style(name)[0] for name in names],

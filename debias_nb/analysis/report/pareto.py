@@ -76,6 +76,8 @@ def pareto(
         if measure(key).share:
             per_cent(axis)
     ax.margins(0.18)
+    if measure(y).share:
+        ax.set_ylim(top=min(1.02, ax.get_ylim()[1]))
     _label_points(ax, values)
     about = [f"{measure(key).label} ({measure(key).direction})" for key in (x, y)]
     sizes = [sample_sizes([pair[i] for pair in found.values()]) for i in (0, 1)]

@@ -61,7 +61,8 @@ def table_row(
         e, verdict = found.get(name), verdicts.get(name)
         cell = dict(model=model_style(name)[0], value=None, text="", n="", interval="", bar=None)
         if e:
-            cell |= dict(value=e["value"], text=number(e["value"], m.share), n=sample_size(e), interval=interval(e, m))
+            text = number(e["value"], m.share) if e["value"] is not None else e.get("why", "undefined")
+            cell |= dict(value=e["value"], text=text, n=sample_size(e), interval=interval(e, m))
             cell["bar"] = None if e["value"] is None else bar(e, scale)
         cells.append(cell | dict(verdict=verdict, tone=TONES.get(verdict, "flat")))
     about = dict(direction=m.direction, about=m.about, role=m.role, unit=m.unit)
