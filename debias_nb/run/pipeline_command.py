@@ -13,7 +13,6 @@ from cyclopts import Parameter
 
 from ..core.options import Changes
 from ..core.settings import require_sensible
-from .pipeline import run_pipeline
 from .presets import PRESETS, get_preset
 
 # %% ../../nbs/run/72_pipeline_command.ipynb #c5b3fb84
@@ -61,6 +60,8 @@ def run(
     """The whole road: synthesise, train, debias, analyse, report. Goes on after the last finished stage."""
     require_sensible(dict(seed=seed), "--")
     config = changes.apply(get_preset(preset, seed, policy, encoder))
+    from debias_nb.run.pipeline import run_pipeline  # slow to import, and --print-config does without
+
     metrics = run_pipeline(config, out, repeat_command(preset, out, seed, policy, encoder, changes), log=_say)
     print_models(metrics["models"])
     return 0
