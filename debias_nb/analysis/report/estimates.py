@@ -62,12 +62,12 @@ def sample_size(e: dict) -> str:
 
 def counted(e: dict, m: Measure) -> str:
     """`n = 456 answers in 72 clusters`: with the unit that n counts."""
-    n, _, clusters = sample_size(e).partition(" in ")
-    return " ".join(filter(None, [n, m.unit])) + (f" in {clusters}" if clusters else "") if n else ""
+    return sample_sizes([e], m.unit)
 
 
 def sample_sizes(
     estimates: list[dict],  # of several models or groups
+    unit: str = "",  # what n counts
 ) -> str:  # `n = 600`, `n = 24 to 90`, `n = 456 in 72 clusters`
     """The `n` of several estimates in one phrase."""
 
@@ -76,7 +76,9 @@ def sample_sizes(
         return "" if not found else f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
     values, units = span("n_values") or span("n"), span("n")
-    return "" if not values else f"n = {values}" + (f" in {units} clusters" if units != values else "")
+    if not values:
+        return ""
+    return f"n = {values}" + (f" {unit}" if unit else "") + (f" in {units} clusters" if units != values else "")
 
 # %% ../../../nbs/analysis/report/12_estimates.ipynb #2152b24c
 def show(

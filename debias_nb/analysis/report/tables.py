@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'scale_of', 'bar', 'table_row', 'overview', 'part_tables', 'benchmark_rows', 'panels', 'paired_rows']
 
 # %% ../../../nbs/analysis/report/34_tables.ipynb #c3503c15
-from .before_after import headline_keys
+from .before_after import TITLES, headline_keys
 from debias_nb.analysis.report.estimates import (
     counted,
     estimates,
@@ -160,7 +160,9 @@ def panels(c: Comparison) -> list[dict]:  # label, direction, ends of the scale,
             )
         ends = ["0 %", "100 %"] if m.share else [number(end, like=high) for end in (low, high)]
         n = counted(next(iter(found.values())), m)
-        out.append(dict(label=m.label, about=m.about, direction=m.direction, ends=ends, rows=rows, n=n))
+        out.append(
+            dict(label=TITLES.get(key, m.label), about=m.about, direction=m.direction, ends=ends, rows=rows, n=n)
+        )
     return out
 
 
