@@ -3,9 +3,11 @@
     python benchmarks/grpo_step.py --run runs/demo --steps 12          # a finished run's base and reward
     python benchmarks/grpo_step.py --shape qwen2.5-0.5b --steps 6      # random weights of a published shape, on a GPU
 
-Four ways, step by step in turn so that a busy machine is busy for all: `stock` (TRL's GRPOTrainer, each reward head its own forward), `shared` (ours, one reward forward), `fast` (with fast_generation
-too) and `ours` (with share_prompts too: the default). Each step's wall clock and CPU seconds, split into generation, reward, reference forward, policy forward and backward. The median over steps counts; ratios are of medians of CPU seconds
-on a CPU and of wall clock on a GPU. Writes benchmarks/grpo_step.json (other devices and shapes already in it stay).
+Four ways, step by step in turn so that a busy machine is busy for all: `stock` (TRL's GRPOTrainer, each reward head its
+own forward), `shared` (ours, one reward forward), `fast` (with fast_generation too) and `ours` (with share_prompts too:
+the default). Each step's wall clock and CPU seconds, split into generation, reward, reference forward, policy forward
+and backward. The median over steps counts; ratios are of medians of CPU seconds on a CPU and of wall clock on a GPU.
+Writes benchmarks/grpo_step.json (other devices and shapes already in it stay).
 """
 
 import argparse
@@ -30,17 +32,17 @@ from trl import GRPOTrainer
 from debias_nb.core.devices import get_device, get_dtype
 from debias_nb.core.run_folder import environment
 from debias_nb.core.seeds import set_seed
-from debias_nb.grpo.shapes import SHAPES
-from debias_nb.grpo.settings import GRPOSettings
 from debias_nb.grpo.guarded_rewards import checked
+from debias_nb.grpo.settings import GRPOSettings
+from debias_nb.grpo.shapes import SHAPES
 from debias_nb.grpo.trainer import MultiRewardTrainer
 from debias_nb.grpo.training import grpo_config
 from debias_nb.models.loading import load_policy, lora_config
 from debias_nb.models.prompts import as_messages
 from debias_nb.models.small_policy import PolicyConfig, train_base, train_tokenizer
 from debias_nb.reward.encoder import head_kwargs, tiny_tokenizer
-from debias_nb.reward.settings import RewardConfig
 from debias_nb.reward.model import RewardModel
+from debias_nb.reward.settings import RewardConfig
 from debias_nb.reward.training import train_reward
 from debias_nb.reward.trl_rewards import reward_functions
 from debias_nb.run.pipeline import quiet_libraries

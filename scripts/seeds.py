@@ -2,9 +2,11 @@
 
     python scripts/seeds.py --preset tiny --seeds 0 1 2 3 4 --jobs 2 --out runs/seeds
 
-Each seed has its own world, base policy and reward, made once and shared by all variants. Each runs in a process of its own, --jobs of them side by side, each
-with its share of the cores, and writes what it does into seed-<n>.log: small models gain little from more than one thread each. Whatever is whole is kept, so
-the same command goes on after an interruption, and more seeds or variants can be added later. seeds.json and seeds.png are written into --out anew after each variant.
+Each seed has its own world, base policy and reward, made once and shared by all variants. Each runs in a process of
+its own, --jobs of them side by side, each with its share of the cores, and writes what it does into seed-<n>.log: small
+models gain little from more than one thread each. Whatever is whole is kept, so the same command goes on after an
+interruption, and more seeds or variants can be added later. seeds.json and seeds.png are written into --out anew after
+each variant.
 """
 
 import argparse
@@ -28,10 +30,10 @@ from debias_nb.core.files import read_json, write_json, write_jsonl
 from debias_nb.core.processes import run_commands
 from debias_nb.core.run_folder import RunFolder, environment
 from debias_nb.core.seeds import stable_hash, to_plain
-from debias_nb.grpo.baselines import BASELINES, equal_budget, train_baseline
 from debias_nb.grpo.baseline_answers import load_baseline
+from debias_nb.grpo.baselines import BASELINES, equal_budget, train_baseline
 from debias_nb.reward.model import RewardModel
-from debias_nb.run.analysis_stage import _ccbbq
+from debias_nb.run.analysis_stage import ccbbq_measures
 from debias_nb.run.held_out_text import held_out_text
 from debias_nb.run.pipeline import quiet_libraries
 from debias_nb.run.presets import PRESETS, get_preset
@@ -115,7 +117,7 @@ def stage_variant(run, config, name, folder, samples, judge):
         ),
         rows=rows,
     )
-    metrics |= _ccbbq(model, tok, run, config, folder)
+    metrics |= ccbbq_measures(model, tok, run, config, folder)
     write_jsonl(folder / "samples.jsonl", rows)
     write_json(folder / "metrics.json", metrics)
     return to_plain(dict(training=info, commit=environment()["commit"]))
@@ -148,7 +150,7 @@ def numbers(folder, base):
 
 
 def summarise(out, seeds, variants):
-    """seeds.json: every measure of every variant over the seeds that have it, and differences from the base seed by seed."""
+    """seeds.json: every measure of every variant over its seeds, and differences from the base seed by seed."""
     found = {
         v: {
             s: numbers(f, out / f"seed-{s}/variants/base")
@@ -236,7 +238,9 @@ def one_seed(a, seed, variants):
         run.stage(f"variants/{v}", lambda folder, v=v: stage_variant(run, c, v, folder, a.samples, judge), log=say)
         m = read_json(run / f"variants/{v}/metrics.json")
         say(
-            f"[{v}] fairness {m['fairness']['value']:.3f}, categories {m['by_split']['test_categories']['value']:.3f}, perplexity {m['perplexity']['value']:.4f}, refusals {m['refusal_rate']['value']:.3f}"
+            f"[{v}] fairness {m['fairness']['value']:.3f}, "
+            f"categories {m['by_split']['test_categories']['value']:.3f}, "
+            f"perplexity {m['perplexity']['value']:.4f}, refusals {m['refusal_rate']['value']:.3f}"
         )
 
 

@@ -117,11 +117,19 @@ def headline(
             why="not measured: this judge was not checked against labels of people. "
             "Pass check=check_judge(judge, texts), with texts like these",
         )
+    auc = None if planted else check.overall["auc"]
+    if auc and (auc["low"] or 0) <= 0.5:
+        return estimate(
+            None,
+            shares.n,
+            why="not measured: on labels of people this judge may be at chance "
+            f"(AUC from {auc['low'] or 0:.2f} to {auc['high'] or 1:.2f}). Check it on more texts, or use a better one",
+        )
     return dict(shares.biased_of_read)
 
 # %% ../../../nbs/analysis/judges/06_verdicts.ipynb #28451f4c
 def fairness_rate(
     verdicts: list[Verdict],
 ) -> float:  # share found neutral or refusing; what is unclear does not count as fair
-    """Share of responses found unbiased."""
+    """Share of responses found unbiased; for the small world only, see `headline`."""
     return sum(v.label in ("neutral", "refusal") for v in verdicts) / len(verdicts) if verdicts else math.nan
