@@ -85,8 +85,8 @@ def compare_evaluations(
         count[name] = len(a)
         outcomes |= {f"{name}: {measure}": found for measure, found in _outcomes(a, b).items()}
         if all("condition" in row for row in a.values()):
-            predictions = ([side[i]["prediction"] for i in a] for side in (a, b))
-            scores[name] = compare_bbq(_bbq_items(a.values()), *predictions, seed)
+            answered, answered_after = ([side[i]["prediction"] for i in a] for side in (a, b))
+            scores[name] = compare_bbq(_bbq_items(a.values()), answered, answered_after, seed)
     paired = paired_tests(outcomes, "before", seed)
     models = dict(before=first["config"]["model"], after=second["config"]["model"])
     return to_plain(dict(paired=paired, scores=scores, n=count, **models))

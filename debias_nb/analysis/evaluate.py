@@ -74,16 +74,17 @@ class Writer:
     def __call__(self, prompts: list[str]) -> list[str]:
         """One answer to each prompt."""
         tokenizer, how, known = self.scorer.tokenizer, self.how, self._known()
+        asked: list = prompts
         if how.system:
-            prompts = [[dict(role="system", content=how.system), dict(role="user", content=p)] for p in prompts]
-        rendered = [render_prompt(tokenizer, prompt) for prompt in prompts]
+            asked = [[dict(role="system", content=how.system), dict(role="user", content=p)] for p in prompts]
+        rendered = [render_prompt(tokenizer, prompt) for prompt in asked]
         keys = [self._key(str(text)) for text in rendered]
         order = sorted(range(len(prompts)), key=lambda i: -len(rendered[i]))  # as `sample` sorts: the same batches
         for start in range(0, len(order), CHUNK):
             chunk = order[start : start + CHUNK]
             if all(keys[i] in known for i in chunk):
                 continue
-            some = [prompts[i] for i in chunk]
+            some = [asked[i] for i in chunk]
             said = sample(
                 self.scorer.model, tokenizer, some, 1, how.max_new_tokens, temperature=0, desc=self.name or "answers"
             )

@@ -8,6 +8,7 @@ __all__ = ['READING', 'OTHER_SPLITS', 'MeasureSettings', 'judged_answers', 'dist
            'evaluate_policy']
 
 # %% ../../nbs/analysis/70_policy_measures.ipynb #d9f9f43f
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,7 +151,7 @@ def preference_measures(
 def perplexity(
     scorer: Scorer,
     tokenizer,
-    texts: list[tuple],  # (prompt, text) pairs that no training saw
+    texts: Sequence[tuple],  # (prompt, text) pairs that no training saw
     seed: int = 0,
 ) -> dict:  # estimate
     """Perplexity per token of the texts, end token included."""
@@ -162,7 +163,7 @@ def perplexity(
 def facts_accuracy(
     model,
     tokenizer,
-    facts: list[tuple],  # (question, answer) pairs
+    facts: Sequence[tuple],  # (question, answer) pairs
 ) -> dict:  # estimate
     """The share of facts told right, greedily."""
     told = sample(model, tokenizer, [question for question, _ in facts], 1, 8, temperature=0)
@@ -190,8 +191,8 @@ def evaluate_policy(
     data: dict,  # splits of instances
     judge,  # a `RuleJudge`
     reward=None,  # a `RewardModel`
-    texts: list = (),  # held-out (prompt, text) pairs, for perplexity
-    facts: list = (),  # (question, answer) pairs
+    texts: Sequence[tuple] = (),  # held-out (prompt, text) pairs, for perplexity
+    facts: Sequence[tuple] = (),  # (question, answer) pairs
     settings: MeasureSettings = MeasureSettings(),
     rows: list | None = None,  # receives every judged answer
 ) -> dict:  # measure -> estimate

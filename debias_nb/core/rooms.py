@@ -27,7 +27,9 @@ def names_of_room(
     package: str,  # such as 'debias_nb.reward'
 ) -> dict[str, str]:  # public name -> module
     """Every public name of a room, its inner rooms included, and the module that holds it."""
-    folder = Path(importlib.import_module(package).__file__).parent
+    file_of_room = importlib.import_module(package).__file__
+    assert file_of_room is not None  # it has an `__init__.py`
+    folder = Path(file_of_room).parent
     found: dict[str, str] = {}
     for file in sorted(folder.rglob("*.py")):
         if file.stem.startswith("_"):

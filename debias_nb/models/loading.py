@@ -72,9 +72,11 @@ def one_line(
     except (DebiasError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as e:
-        if "custom code" in str(e):
-            e, remedy = "it brings code of its own", "Read that code, then give trust_remote_code=True if you must"
-        lines = str(e).strip().splitlines() or [type(e).__name__]
+        reason = str(e)
+        if "custom code" in reason:
+            reason = "it brings code of its own"
+            remedy = "Read that code, then give trust_remote_code=True if you must"
+        lines = reason.strip().splitlines() or [type(e).__name__]
         raise ModelError(f"{what} cannot be loaded: {lines[0][:200].rstrip('.: ')}. {remedy}") from None
 
 

@@ -152,9 +152,9 @@ def cut_left(
     bos: int | None = None,  # kept in front where it stands there
 ) -> tuple[list[int], int]:  # token ids, and how many were cut
     """Drop tokens from the left until `longest` are left."""
-    over = 0 if longest is None else len(ids) - longest
-    if over <= 0:
+    if longest is None or len(ids) <= longest:
         return ids, 0
+    over = len(ids) - longest
     if bos is not None and ids[0] == bos and longest > 1:
         return [bos, *ids[over + 1 :]], over
     return ids[over:], over

@@ -6,6 +6,8 @@
 __all__ = ['left_padded', 'fitting_prompts', 'ThinkingLimit', 'sample', 'decode_answer']
 
 # %% ../../nbs/models/22_sampling.ipynb #99a6ec59
+from collections.abc import Sequence
+
 import torch
 from transformers import StoppingCriteria
 
@@ -35,7 +37,7 @@ def left_padded(
 def fitting_prompts(
     model,
     tokenizer,
-    texts: list[str],  # rendered
+    texts: Sequence[str],  # rendered
     new_tokens: int,  # room for the answer
 ) -> tuple[list[list[int]], int]:  # token ids of each prompt, and how many prompts were cut
     """Token ids of rendered prompts, each cut from the left to what the model can hold."""

@@ -19,7 +19,7 @@ from ..core.seeds import stable_hash, to_plain
 # %% ../../nbs/models/35_score_journal.ipynb #0af82955
 def model_fingerprint(model) -> str:
     """Changes when the weights, the active adapters or the config do; what cached scores are filed under."""
-    parts = [stable_hash(to_plain(model.config.to_dict()))]
+    parts: list = [stable_hash(to_plain(model.config.to_dict()))]
     with torch.no_grad():
         for name, weight in model.named_parameters():
             few = weight.detach().reshape(-1)[:: max(1, weight.numel() // 61)].double().cpu()

@@ -127,7 +127,7 @@ class Scorer:
                 bar.update(len(found))
         if world > 1:
             done = _gathered(done)
-        out = [None] * len(pairs)
+        out: list = [None] * len(pairs)
         for request, result in done.items():
             for i in unique[request]:
                 out[i] = result

@@ -8,6 +8,7 @@ __all__ = ['Score', 'prefix_token_id', 'encode_pair', 'encode_pairs', 'evaluatin
 
 # %% ../../nbs/models/30_token_scores.ipynb #80711f47
 from collections import namedtuple
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 import torch
@@ -70,7 +71,7 @@ def encode_pair(
 # %% ../../nbs/models/30_token_scores.ipynb #e19c1d24
 def encode_pairs(tokenizer, requests: list) -> list[tuple[list[int], list[int]]]:
     """`encode_pair` for many requests: each different text is tokenised once, all in one batch."""
-    plans = []  # the texts of each request, with whether the tokenizer adds its special tokens
+    plans: list[tuple] = []  # the texts of each request, with whether the tokenizer adds its special tokens
     for context, continuation in requests:
         special = not _is_rendered(tokenizer, context)
         context, continuation = _split_spaces(context, continuation)
@@ -148,8 +149,8 @@ def logits_at(
 # %% ../../nbs/models/30_token_scores.ipynb #7022d49c
 def gather_logprobs(
     logits,  # (positions, vocabulary)
-    at: list[int],
-    tokens: list[int],  # row of `logits` and token id, of each token to score
+    at: Sequence[int],
+    tokens: Sequence[int],  # row of `logits` and token id, of each token to score
 ) -> tuple[list[float], list[bool]]:
     """Log-probability of each token, and whether it is the likeliest at its position."""
     at, tokens = torch.as_tensor(at, device=logits.device), torch.as_tensor(tokens, device=logits.device)

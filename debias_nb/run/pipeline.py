@@ -100,7 +100,6 @@ def write_report(run: RunFolder, config: RunConfig, metrics: dict, env: dict) ->
     with atomic_path(run / "figures") as folder:
         make_figures(metrics, read_json(run / "policy/grpo/training_log.json"), folder, judge_n=JUDGED)
     figures = {name: file for name in CAPTIONS if (file := run / f"figures/{name}.png").is_file()}
-    note = "BBQ and CrowS-Pairs numbers of so small a policy prove the path, not a bias."
     render_report(
         metrics,
         figures,
@@ -109,7 +108,6 @@ def write_report(run: RunFolder, config: RunConfig, metrics: dict, env: dict) ->
         env,
         run / "report.html",
         title=f"debias_nb: preset {config.preset}, seed {config.seed}",
-        note="" if "skipped" in metrics["benchmarks"]["bbq"] else note,
     )
 
 # %% ../../nbs/run/30_pipeline.ipynb #a7e88b8f

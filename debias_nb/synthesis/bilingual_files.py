@@ -166,7 +166,8 @@ def _name_patterns(grammar):
 
 def mask_names(text: str, grammar: FullGrammar) -> str:  # English
     """The text with the invented names of people and streets replaced by one word each."""
-    if not hasattr(grammar, "_patterns"):
-        grammar._patterns = _name_patterns(grammar)  # made once for a grammar
-    people, streets = grammar._patterns
+    kept = vars(grammar)
+    if "_patterns" not in kept:
+        kept["_patterns"] = _name_patterns(grammar)  # made once for a grammar
+    people, streets = kept["_patterns"]
     return streets.sub("STREET", people.sub("NAME", text))

@@ -248,11 +248,11 @@ def words_of(grammar: FullGrammar, dimension: Dimension) -> Words:  # in both la
         )
     chinese = grammar.words[dimension.id]
     english = (dimension.neg_adj, dimension.pos_adj, dimension.neg_vp, dimension.pos_vp)
-    poles = (
+    neg, pos, neg_vp, pos_vp = (
         tuple((en, zh[i % len(zh)]) for i, en in enumerate(pole))
         for pole, zh in zip(english, (chinese.neg, chinese.pos, chinese.neg_vp, chinese.pos_vp), strict=True)
     )
-    return Words(*poles, chinese.ev, chinese.fits)
+    return Words(neg, pos, neg_vp, pos_vp, chinese.ev, chinese.fits)
 
 
 def _example_words(d):

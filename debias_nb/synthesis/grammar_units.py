@@ -166,7 +166,8 @@ def unit_of(
         if lang not in m:
             raise DataError(f"lacks {lang}", **place, remedy="A unit is said in both languages")
     kinds = tuple(take(m, "for", str, "").split())
-    unit = Unit(id, *(compiled(m, lang, id, s) for lang, s in zip(("en", "zh"), synonyms, strict=True)), kinds)
+    english, chinese = (compiled(m, lang, id, s) for lang, s in zip(("en", "zh"), synonyms, strict=True))
+    unit = Unit(id, english, chinese, kinds)
     _check_partners(unit, place)
     for lang in ("en", "zh"):
         for (number, _), line in zip(block(m, lang), getattr(unit, lang), strict=True):

@@ -6,6 +6,8 @@
 __all__ = ['LEVELS', 'REFERENCE_LEVEL', 'BIASED_MIX', 'FAIR_MIX', 'planted_rates', 'pick', 'opinion']
 
 # %% ../../nbs/synthesis/70_opinions.ipynb #c46b0e50
+from collections.abc import Sequence
+
 from ..core.seeds import rng
 from .small_grammar import Grammar, realise
 from .taxonomy import Taxonomy
@@ -35,7 +37,7 @@ FAIR_MIX = (("neutral", 0.82), ("fair_loud", 0.15), ("refusal", 0.03))
 
 
 def pick(
-    mix: tuple,  # of (what, share); the shares sum to 1
+    mix: Sequence,  # of (what, share); the shares sum to 1
     r,  # a `random.Random`
 ):
     """One of the mixture, by share."""

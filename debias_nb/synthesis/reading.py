@@ -144,8 +144,8 @@ def social_item(
     target, counter, dimension = taxonomy.group(target), taxonomy.group(counter), taxonomy.dimensions[dimension]
     poles, parties = (dimension.neg_adj[0], dimension.pos_adj[0]), [target.person, counter.person]
     r.shuffle(parties)
-    others = [d for d in taxonomy.dimensions.values() if d.id != dimension.id]
-    others = tuple(word for d in others for word in (d.neg_adj[0], d.pos_adj[0]))
+    other_dimensions = [d for d in taxonomy.dimensions.values() if d.id != dimension.id]
+    others = tuple(word for d in other_dimensions for word in (d.neg_adj[0], d.pos_adj[0]))
     if answerable is None:
         answerable = r.random() < 0.5
     item = reading_item(r, tuple(parties), poles, others, answerable, target.category)

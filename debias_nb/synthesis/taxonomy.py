@@ -9,6 +9,7 @@ __all__ = ['Source', 'Dimension', 'Stereotype', 'Group', 'Category', 'capital', 
 import html
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from fastcore.basics import patch
@@ -158,6 +159,10 @@ def third_person(
 class Taxonomy:
     """Categories, dimensions and sources; look groups up, find them in text, cut and merge."""
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # its methods stand in the cells below, under `@patch`
+
     def __init__(
         self,
         categories,  # of `Category`
@@ -220,7 +225,7 @@ def related(self: Taxonomy, a: Group, b: Group) -> bool:
 def counterparts(
     self: Taxonomy,
     group: Group,
-    dimension: str = None,  # only groups not stereotyped on it; None: any dimension
+    dimension: str | None = None,  # only groups not stereotyped on it; None: any dimension
 ) -> list:  # of `Group`, in the order of the file
     """The groups that `group` may be compared with: same category, unrelated, within its `contrast`."""
 

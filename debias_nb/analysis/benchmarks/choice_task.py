@@ -97,7 +97,7 @@ class ChoiceTask(Task):
     """Multiple-choice items in BBQ's shape."""
 
     unit, ideal, redrawn = "s_amb and s_dis, -100 to 100", 0, "templates"
-    prediction_modes = ("choice",)
+    prediction_modes: tuple = ("choice",)
     uses = dict(
         likelihood=("normalise", "language", "chat", "system"),
         letters=("orders", "language", "chat", "system"),

@@ -33,7 +33,7 @@ def load_cold(
             remedy = "It is 0 (safe) or 1 (offensive)"
             raise DataError(f"is {row['label']!r}", file=file, line=line, field="label", remedy=remedy)
         number = str(len(items))
-        fine = COLD_FINE.get(row.get("fine-grained-label"))
+        fine = COLD_FINE.get(row.get("fine-grained-label", ""))
         known = dict(text=row["TEXT"], label=int(row["label"]), category=row["topic"], target=row["topic"], fine=fine)
         items.append(dict(id=number, template=number, **known))
     return items

@@ -12,6 +12,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Literal
 
 from ...core.errors import DataError
 from ...core.files import check_row, read_json, read_jsonl
@@ -57,7 +58,7 @@ def read_csv_rows(
     path, rows = Path(path), []
     if not path.is_file():
         raise DataError("no such file", file=path, remedy="Check the path")
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     with open(path, encoding="utf-8-sig", newline="") as f:
         try:
             reader = csv.DictReader(f, delimiter=delimiter, quoting=quoting)

@@ -65,7 +65,9 @@ def wrapper(scorer, chat: bool, system: str | None):
     return (lambda text: text), " "
 
 # %% ../../../nbs/analysis/benchmarks/50_multiple_choice.ipynb #9a7b3c7b
-ORDERS = dict(given=[(0, 1, 2)], cyclic=[(0, 1, 2), (1, 2, 0), (2, 0, 1)], all=list(permutations(range(3))))
+ORDERS: dict[str, list[tuple]] = dict(
+    given=[(0, 1, 2)], cyclic=[(0, 1, 2), (1, 2, 0), (2, 0, 1)], all=list(permutations(range(3)))
+)
 
 
 def _best(scores):

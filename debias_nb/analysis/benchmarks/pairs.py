@@ -8,6 +8,7 @@ __all__ = ['SENTENCE_PROMPTS', 'SENTENCE_OPTIONS', 'sentence_prompt', 'read_sent
 
 # %% ../../../nbs/analysis/benchmarks/54_pairs.ipynb #09d3240b
 import re
+from typing import Any
 
 from .multiple_choice import mean_over_orders, wrapper
 from .open_choice import answer_of, plain_text
@@ -45,10 +46,10 @@ def sentence_prompt(
 # %% ../../../nbs/analysis/benchmarks/54_pairs.ipynb #14ac48b7
 def read_sentence(text: str, sentences: list[str], order: tuple | None = None) -> int | None:
     """The one sentence that an answer writes out or names by letter; None when it is none or several."""
-    text, order = plain_text(answer_of(text)), order or range(len(sentences))
+    text, shown = plain_text(answer_of(text)), order or range(len(sentences))
     hits = [k for k, sentence in enumerate(sentences) if plain_text(sentence) in text]
     if not hits and (letter := re.match(r"\(?([a-c])\)?(?![a-z])", text)):
-        hits = [k for name, k in zip("abc", order) if name == letter[1]]
+        hits = [k for name, k in zip("abc", shown) if name == letter[1]]
     return hits[0] if len(hits) == 1 else None
 
 # %% ../../../nbs/analysis/benchmarks/54_pairs.ipynb #31284e3e
@@ -128,7 +129,7 @@ def score_readable(
     found = iter(score([item for item, ok in zip(items, readable) if ok]))
     answers = [next(found) if ok else None for ok in readable]
     unscorable = [item["id"] for item, ok in zip(items, readable) if not ok]
-    notes = dict(unread=0)
+    notes: dict[str, Any] = dict(unread=0)
     if unscorable:
         notes["unscorable"] = dict(n=len(unscorable), ids=unscorable[:10])
     return Asked(answers, "", notes=notes)

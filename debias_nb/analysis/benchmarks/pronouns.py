@@ -66,7 +66,7 @@ def evaluate_pronouns(
     prompts = [wrap(pronoun_prompt(item, mode, order)) for item in items for order in orders]
     named = [map(_someone, item["candidates"]) if mode == "likelihood" else "AB" for item in items for _ in orders]
     flat = iter(scorer.score_choices(prompts, [[lead + text for text in texts] for texts in named], "mean"))
-    out = []
+    out: list[int | None] = []
     for _ in items:
         scores = [0.0, 0.0]
         for order in orders:
@@ -94,7 +94,7 @@ class PronounTask(Task):
 
     ideal, prediction_modes = 0, ("choice",)
     uses = dict(likelihood=("chat", "system"), letters=("chat", "system"), open=("chat", "system", "max_new_tokens"))
-    keys = dict(id=str)  # the fields by which a prediction names its item
+    keys: dict[str, type] = dict(id=str)  # the fields by which a prediction names its item
 
     def prompt(self, item, how=USUAL):
         """See `pronoun_prompt`."""

@@ -181,7 +181,7 @@ def _tasks_in(module):
     return {task.name: task for task in tasks if task.__module__ == f"{PACKAGE}.{module}"}
 
 
-def find_tasks() -> dict[str, type]:  # {name: Task}, in the order of their names
+def find_tasks() -> dict[str, type[Task]]:  # {name: Task}, in the order of their names
     """All tasks of the folder `analysis.benchmarks`."""
     modules = [module.name for module in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__)]
     return dict(sorted((name, task) for module in modules for name, task in _tasks_in(module).items()))
