@@ -100,7 +100,7 @@ def plot_reliability(
 
     splits = splits or list(dict.fromkeys(table.split))
     colours = dict(zip(splits, sns.color_palette("colorblind", len(splits))))
-    fig, axes = plt.subplots(1, len(heads), figsize=(4 * len(heads), 3.9), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(heads), figsize=(3.4 * len(heads), 3.5), sharey=True, squeeze=False)
     for ax, head in zip(axes[0], heads):
         ax.plot([0, 1], [0, 1], color=".7", lw=1, zorder=0)
         for split, colour in colours.items():
