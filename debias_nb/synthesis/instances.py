@@ -8,7 +8,7 @@ __all__ = ['HEADS', 'GRADES', 'EXPECTED', 'FIELDS', 'BILINGUAL_FIELDS', 'Scores'
 
 # %% ../../nbs/synthesis/20_instances.ipynb #490cc798
 from dataclasses import dataclass, field, fields, make_dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from ..core.errors import DataError
 from ..core.files import check_row
@@ -53,8 +53,8 @@ _all_ = ["Response"]
 
 if TYPE_CHECKING:  # a type checker cannot read `make_dataclass`
 
-    @dataclass(frozen=True, init=False)
     class Response(Scores):
+        __dataclass_fields__: ClassVar[dict]
         grade: str
         text: str
         template: str
