@@ -55,8 +55,11 @@ def not_read(
 ) -> str | None:  # 'not measured: ...'; None where all are read well enough
     """Why fairness is not reported, where the judge reads too few answers."""
     unread = [model.get("unclear_rate") for model in models]
-    worst = max((e["value"] for e in unread if is_estimate(e) and e["value"] is not None), default=0)
-    return None if 1 - worst >= ENOUGH else f"not measured: this judge reads {100 * (1 - worst):.0f} % of these answers"
+    read = sorted(1 - e["value"] for e in unread if is_estimate(e) and e["value"] is not None)
+    if not read or read[0] >= ENOUGH:
+        return None
+    least, most = (f"{100 * share:.0f}" for share in (read[0], read[-1]))
+    return f"not measured: this judge reads {least if least == most else f'{least} to {most}'} % of these answers"
 
 # %% ../../../nbs/analysis/report/13_answer_shares.ipynb #12cbe493
 _JUDGED_PARTS = ("by_category", "by_split", "by_group")
@@ -83,5 +86,5 @@ def without_unread(
 
 def _without_labels(model, why):
     kept = {key: value for key, value in model.items() if key not in _JUDGED_PARTS}
-    n = (model.get("fairness") or {}).get("n", 0)
-    return kept | dict(fairness=dict(value=None, n=n, why=why))
+    sizes = {key: n for key, n in (model.get("fairness") or {}).items() if key in ("n", "n_values")}
+    return kept | dict(fairness=dict(dict(n=0) | sizes, value=None, why=why))
