@@ -93,7 +93,7 @@ def test_wheel(built):
     assert ours <= names, sorted(ours - names)
     assert not [n for n in names if n.startswith(("tests/", "nbs/", "runs/"))]
     assert "debias-nb = debias_nb.run.commands:main" in entry
-    version = re.search(r'"(.+)"', (root / "debias_nb" / "__init__.py").read_text())[1]
+    version = re.search(r'__version__ = "(.+)"', (root / "debias_nb" / "__init__.py").read_text())[1]
     for line in (
         f"Version: {version}",
         "License-Expression: Apache-2.0",
