@@ -10,7 +10,7 @@ __all__ = ['FILLER', 'ATTACKS', 'GREEDY', 'Target', 'attack_slots', 'as_it_is', 
 
 # %% ../../nbs/reward/80_attacks.ipynb #a51a073a
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -189,7 +189,7 @@ def greedy_suffix(
     model: RewardModel,
     prompts: list[str],
     responses: list[str],
-    words: list[str],  # what may be appended
+    words: Sequence[str],  # what may be appended
     steps: int = 4,
     head: str = "fairness",
 ) -> tuple[list[str], np.ndarray]:  # the attacked responses; the head's score before and after each step (n, steps + 1)
@@ -220,7 +220,7 @@ def counterfactual_gap(
 def attacked_scores(
     model: RewardModel,
     instances: list[Instance],
-    words: list[str] = (),  # for the greedy attacker; none: he is left out
+    words: Sequence[str] = (),  # for the greedy attacker; none: he is left out
     suffix_on: int = 24,  # instances that he works on
     part: str = "test",  # of the wordings
     taxonomy: Taxonomy | None = None,
@@ -241,7 +241,7 @@ def attacked_scores(
 def robustness(
     model: RewardModel,
     instances: list[Instance],  # a held-out split
-    words: list[str] = (),  # for the greedy attacker; none: he is left out
+    words: Sequence[str] = (),  # for the greedy attacker; none: he is left out
     suffix_on: int = 24,  # instances that he works on
     taxonomy: Taxonomy | None = None,
     seed: int = 0,
@@ -273,7 +273,7 @@ def hard_unit(
 def hard_negatives(
     model: RewardModel,
     instances: list[Instance],  # of the training split
-    words: list[str] = (),  # for the greedy attacker
+    words: Sequence[str] = (),  # for the greedy attacker
     margin: float = 0.3,  # a text counts as hard from this distance between score and truth
     suffix_on: int = 64,
     taxonomy: Taxonomy | None = None,

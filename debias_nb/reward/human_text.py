@@ -8,6 +8,7 @@ __all__ = ['FRAME_WEIGHTS', 'require_rows', 'template_of', 'split_by_template', 
 
 # %% ../../nbs/reward/36_human_text.ipynb #7944fcb8
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from random import Random
@@ -57,7 +58,8 @@ def split_by_template(
         order = list(templates)
         random.shuffle(order)
         chosen.update(order[: round(share * len(order))])
-    return tuple([row for row in rows if (template_of(row) in chosen) == train] for train in (True, False))
+    training, test = ([row for row in rows if (template_of(row) in chosen) == train] for train in (True, False))
+    return training, test
 
 # %% ../../nbs/reward/36_human_text.ipynb #6d27ef06
 def human_examples(
@@ -152,14 +154,15 @@ def framed_examples(
     part: str = "train",  # or 'test'
     taxonomy: Taxonomy | None = None,  # the packaged one where None
     seed: int = 0,
-    quotes: list[str] = (),  # real unfair sentences, quoted in a third of the frames that quote
+    quotes: Sequence[str] = (),  # real unfair sentences, quoted in a third of the frames that quote
 ) -> list[Example]:  # without a prompt; fairness and quality are known
     """Sentences that state, quote, deny or praise; those that reject and affirm come as pairs about one claim."""
     taxonomy, random, out = taxonomy or load_taxonomy(), rng(seed, "framed_examples", part), []
     bank, fair = frames()[part], frames()["fair"]
     while len(out) < n:
         kind = random.choices(list(FRAME_WEIGHTS), list(FRAME_WEIGHTS.values()))[0]
-        slots, kinds = stereotype_slots(part, taxonomy, random), (kind,)
+        slots = stereotype_slots(part, taxonomy, random)
+        kinds: tuple = (kind,)
         i, quote = random.randrange(len(bank[kind])), ""
         if kind in ("reject", "affirm"):
             kinds = ("reject", "affirm")

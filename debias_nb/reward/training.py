@@ -12,6 +12,7 @@ import math
 import shutil
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class RewardTrainer(Trainer):
     """`transformers.Trainer` with a loss per head; stops at a loss that is no number instead of training on."""
 
     objective = "graded"
-    weights = None  # one per head
+    weights: tuple | None = None  # one per head
     log_variance = None  # a parameter per head, where the weights are learnt (Kendall et al., 2018, 1705.07115)
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
@@ -164,7 +165,7 @@ def epoch_examples(
     data: dict,  # split: list of `Instance`
     config: RewardConfig,
     taxonomy: Taxonomy | None = None,
-    extra: list[Example] = (),
+    extra: Sequence[Example] = (),
 ) -> list[list[Example]]:  # one list an epoch
     """The examples of each epoch."""
     avoid = {normalise(x.prompt) for split, instances in data.items() if split != "train" for x in instances}
@@ -194,6 +195,7 @@ def validation_examples(
 # %% ../../nbs/reward/50_training.ipynb #928401d0
 def head_weights(config: RewardConfig) -> tuple:
     """How much each head's loss counts: as given, or fairness twice."""
+    assert not isinstance(config.weights, str)  # 'uncertainty' learns them
     return config.weights or tuple(2.0 if name == "fairness" else 1.0 for name in config.dimensions)
 
 # %% ../../nbs/reward/50_training.ipynb #0c6cb437
@@ -286,6 +288,8 @@ def calibrate_on(
 class RewardResult(TrainingResult):
     """A trained reward: `model` scores at once; `summary` says how long it took and how good it is."""
 
+    model: RewardModel
+
     def _repr_html_(self):
         flat = {k: v for k, v in self.summary.items() if k != "validation"}
         flat |= {f"validation: {k}": v for k, v in self.summary.get("validation", {}).items()}
@@ -332,7 +336,7 @@ def train_reward(
     config: RewardConfig | None = None,  # the defaults where None
     folder: str | Path = "reward",  # new, empty, or with an earlier reward; whole checkpoints found in it are continued
     taxonomy: Taxonomy | None = None,  # the packaged one where None
-    extra: list[Example] = (),  # rows of your own, added to each epoch; a head they do not label is left alone
+    extra: Sequence[Example] = (),  # rows of your own, added to each epoch; a head they do not label is left alone
     device="auto",
     log=print,
 ) -> RewardResult:  # model, tokenizer, folder, history, summary

@@ -65,6 +65,10 @@ def grammar_runs(n: int) -> frozenset:
     """Runs of `n` words in the answers of all grammars."""
     text = (resources.files("debias_nb.synthesis") / "grammar.yaml").read_text(encoding="utf-8")
     slot = re.compile("|".join(map(re.escape, MENTIONED[0])), re.I)
+
+    def mentioning(said: str, mention: dict) -> str:
+        return slot.sub(lambda found: mention[found[0].lower()], said)
+
     return frozenset(
         run
         for profile in yaml.safe_load(text)["profiles"].values()
@@ -72,7 +76,7 @@ def grammar_runs(n: int) -> frozenset:
         for template in templates
         for said in choices(template)
         for mention in MENTIONED
-        for run in runs(slot.sub(lambda found, mention=mention: mention[found[0].lower()], said), n)
+        for run in runs(mentioning(said, mention), n)
     )
 
 # %% ../../nbs/reward/30_wordings.ipynb #e8855698

@@ -23,6 +23,7 @@ COMMANDS = {  # name: (module and function, what it does)
     "synth-llm": ("run.data_commands:synth_llm", "A dataset of graded pairs written by a language model."),
     "check": ("run.data_commands:check", "Quality gates of a dataset; its card, to publish it."),
     "train-reward": ("run.training_commands:train_reward", "A reward model from a dataset."),
+    "grpo": ("run.grpo_command:grpo", "Multi-reward GRPO on any policy, with prompts and rewards of your own."),
     "baselines": ("run.training_commands:baselines", "SFT, DPO, best-of-n and others on a finished run."),
     "traces": ("run.training_commands:traces", "Reasoning traces from a teacher."),
     "regift": ("run.training_commands:regift", "Fine-tuning on reasoning traces."),
@@ -57,7 +58,7 @@ def _options_of(app, command: str) -> set[str]:
     return {name.lstrip("-") for argument in arguments for name in argument.names}
 
 
-def _given_changes(argv: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def _given_changes(argv: list[str]) -> tuple[list[str], list[tuple[str, str | None]]]:
     """Take `--set name=value ...` out of the arguments: the others, and the pairs."""
     rest, pairs, i = [], [], 0
     while i < len(argv):
@@ -167,9 +168,10 @@ def main(argv: list[str] | None = None) -> int:  # exit code
     except (DebiasError, cyclopts.CycloptsError) as e:
         error = str(e)
     except ModuleNotFoundError as e:
-        if (e.name or "debias_nb").partition(".")[0] == "debias_nb":
+        missing = (e.name or "debias_nb").partition(".")[0]
+        if missing == "debias_nb":
             raise  # ours: a bug
-        error = f"{e}. Run: pip install {e.name.partition('.')[0]}"
+        error = f"{e}. Run: pip install {missing}"
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has gone
         return 141

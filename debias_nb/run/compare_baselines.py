@@ -8,6 +8,7 @@ __all__ = ['NEEDED', 'require_finished', 'parse_setting', 'run_settings', 'is_tr
 # %% ../../nbs/run/60_compare_baselines.ipynb #ff2d2e58
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.policy_measures import READING, MeasureSettings, evaluate_policy
@@ -57,7 +58,8 @@ def run_settings(
 ) -> BaselineSettings:
     """The settings whose budget is that of the run's GRPO."""
     known = {k: v for k, v in config["grpo"].items() if k in GRPOSettings.__dataclass_fields__}
-    grpo = GRPOSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+    grpo = GRPOSettings(**given)
     return equal_budget(grpo, **changes)
 
 

@@ -9,7 +9,7 @@ __all__ = ['synth', 'synth_llm', 'check']
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -117,13 +117,17 @@ def synth_llm(
     sampling = Sampling(max_tokens, temperature, extra=_fields(extra), thinking_tokens=thinking_tokens)
     folder = RunFolder(out, _asked(config, local or model, language, sampling)).path
     with folder_lock(folder):
-        shared = dict(
+        shared: dict[str, Any] = dict(
             sampling=sampling, journal=folder / "journal.jsonl", budget=Budget(budget_requests, budget_tokens)
         )
+        chat: LocalChat | ChatClient
         if local:
             chat = LocalChat(local, **shared)
         else:
-            pace = dict(concurrency=concurrency, timeout=timeout, requests_per_minute=requests_per_minute)
+            assert model is not None  # one of the two was given
+            pace: dict[str, Any] = dict(
+                concurrency=concurrency, timeout=timeout, requests_per_minute=requests_per_minute
+            )
             chat = ChatClient(model, base_url, **pace, **shared)
         judge = RuleJudge(load_taxonomy()) if language == "en" else None  # it reads English only
         made = synthesise_llm(chat, config, language=language, judge=judge)
@@ -180,7 +184,7 @@ def check(
     changes.refuse("check")
     require_sensible(dict(sample=sample), "--")
     groups = load_taxonomy(taxonomy) if taxonomy else load_taxonomy()
-    gates = dict(sample=sample or None, banned=banned or (), taxonomy=groups, judge=RuleJudge(groups))
+    gates: dict[str, Any] = dict(sample=sample or None, banned=banned or (), taxonomy=groups, judge=RuleJudge(groups))
     rows = load_any(data)
     report = check_quality(rows, **gates)
     report.save(Path(data) / "quality.json")

@@ -9,6 +9,7 @@ __all__ = ['stages_of', 'collect', 'run_pipeline', 'write_report', 'quiet_librar
 import os
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from ..analysis.report.figures import CAPTIONS, make_figures
@@ -29,7 +30,7 @@ def stages_of(
     config: RunConfig,
 ) -> dict:  # stage name -> function(run, config, folder)
     """The road, in order."""
-    stages = {
+    stages: dict[str, Callable[..., dict]] = {
         "dataset": stage_dataset,
         "policy/base": stage_base,
         "reward": stage_reward,

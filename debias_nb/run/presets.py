@@ -7,13 +7,13 @@ __all__ = ['SMOKE', 'PRESETS', 'AnalysisConfig', 'RunConfig', 'for_gpu', 'get_pr
 
 # %% ../../nbs/run/10_presets.ipynb #ae63a4e0
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 from ..core.errors import ConfigError
 from ..grpo.scale import SCALE
 from ..grpo.settings import GRPOSettings
 from ..models.small_policy import PolicyConfig
-from ..regift.settings import REGIFT_PRESETS
-from ..regift.settings import ReGiFTSettings
+from ..regift.settings import REGIFT_PRESETS, ReGiFTSettings
 from ..reward.settings import RewardConfig
 from ..synthesis.small_world import WorldConfig
 from ..synthesis.splits import SynthesisConfig
@@ -93,9 +93,9 @@ def get_preset(
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
     """The same run with another seed in every stage."""
-    seeded = {}
+    seeded: dict[str, Any] = {}
     for part in fields(config):
         value = getattr(config, part.name)
-        if is_dataclass(value) and hasattr(value, "seed"):
+        if is_dataclass(value) and not isinstance(value, type) and hasattr(value, "seed"):
             seeded[part.name] = replace(value, seed=seed)
     return replace(config, seed=seed, **seeded)

@@ -86,12 +86,11 @@ def pareto_plot(
     """Fairness against quality, with 95 % intervals."""
     import matplotlib.pyplot as plt
 
-    if not isinstance(metrics, dict):
-        metrics = read_json(metrics)
-    seeds = metrics.get("seeds") if "table" in metrics else None
-    metrics = metrics.get("table", metrics)
-    chosen = tradeoff_panels(metrics, panels)
-    fair = {name: m["fairness"]["value"] for name, m in metrics.items() if m.get("fairness")}
+    given = metrics if isinstance(metrics, dict) else read_json(metrics)
+    seeds = given.get("seeds") if "table" in given else None
+    table: dict = given.get("table", given)
+    chosen = tradeoff_panels(table, panels)
+    fair = {name: m["fairness"]["value"] for name, m in table.items() if m.get("fairness")}
     top = [name for name, value in fair.items() if value > max(fair.values()) - 0.06]
     close = len(top) > 3
     use_style()
@@ -99,8 +98,8 @@ def pareto_plot(
     fig, axs = plt.subplots(1 + close, len(chosen), figsize=size, sharey="row", layout="constrained", squeeze=False)
     for row, shown in enumerate((fair, top)[: 1 + close]):
         for ax, (measure, label, sign) in zip(axs[row], chosen):
-            names = [name for name in model_order(metrics) if metrics[name].get(measure) and name in shown]
-            _draw_panel(ax, metrics, names, measure, label, sign, named=not close)
+            names = [name for name in model_order(table) if table[name].get(measure) and name in shown]
+            _draw_panel(ax, table, names, measure, label, sign, named=not close)
     axs[0, 0].set_ylabel("fairness (rule judge, held-out groups and templates)")
     if close:
         axs[1, 0].set_ylabel("the fairest, closer")
