@@ -225,7 +225,7 @@ def diagnose(
     rewards,  # (groups, completions, heads)
     advantages=None,  # (groups, completions), for the effective weights
     floor: float = 0.0,
-    names: list[str] | None = None,
+    names: list | None = None,
 ) -> (
     dict
 ):  # 'dead' and 'effective_weight' by head, 'correlation' by pair of heads, 'dead_groups': share with all heads dead

@@ -10,6 +10,7 @@ import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -71,7 +72,7 @@ def equal_budget(
 ) -> BaselineSettings:
     """The settings whose budget is that of a GRPO training."""
     batch = s.prompts_per_step * s.num_generations
-    same = dict(
+    same: dict[str, Any] = dict(
         completions=s.steps * batch,
         batch=batch,
         num_generations=s.num_generations,

@@ -9,6 +9,7 @@ __all__ = ['same_chance', 'JudgeCallback', 'KLCallback']
 import random
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class JudgeCallback(TrainerCallback):
     ):
         self.judge, self.prompts, self.tokenizer, self.every = judge, prompts, tokenizer, every
         self.max_new_tokens, self.seed = max_new_tokens, seed
-        self.more = dict(template_arguments=template_arguments) if template_arguments else {}
+        self.more: dict[str, Any] = dict(template_arguments=template_arguments) if template_arguments else {}
         if thinking_tokens:
             self.more |= dict(thinking_tokens=thinking_tokens, answers_only=True)
         self.stop_on, self.patience, self.folder, self.shown = stop_on, patience, folder, shown

@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import cycle, islice
@@ -169,7 +170,7 @@ def train_grpo(
     folder: str | Path,  # receives the adapter (safetensors), the tokenizer, `training_log.json`, `completions.jsonl`
     settings: GRPOSettings | None = None,  # the defaults where None
     judge=None,  # `judge(prompts, answers) -> dict`, or None
-    judge_prompts: list = (),  # prompts that training does not use
+    judge_prompts: Sequence = (),  # prompts that training does not use
     device: str = "auto",
     report_to="none",  # 'trackio', 'wandb', 'tensorboard' or a list of them
     checkpoints: str

@@ -9,6 +9,7 @@ __all__ = ['FilterReport', 'filter_traces', 'read_traces', 'run_traces']
 import html
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.files import read_jsonl, write_json, write_jsonl
@@ -142,10 +143,11 @@ def read_traces(path: str | Path) -> list[Trace]:
     """Traces from JSON Lines; only prompt, reasoning, answer and gold must be there."""
     known = Trace.__dataclass_fields__
     need = {k: str for k in ("prompt", "reasoning", "answer", "gold")}
-    return [
-        Trace(**{k: tuple(v) if k == "answers" else v for k, v in r.items() if k in known})
-        for r in read_jsonl(path, need)
-    ]
+    traces = []
+    for row in read_jsonl(path, need):
+        given: dict[str, Any] = {k: tuple(v) if k == "answers" else v for k, v in row.items() if k in known}
+        traces.append(Trace(**given))
+    return traces
 
 # %% ../../nbs/regift/40_filters.ipynb #454cfd81
 def _teacher(args):

@@ -7,6 +7,7 @@ __all__ = ['REGIFT_PRESETS', 'ReGiFTSettings', 'own_traces']
 
 # %% ../../nbs/regift/45_settings.ipynb #206c9038
 from dataclasses import dataclass
+from typing import Any
 
 from .traces import Trace, make_traces
 
@@ -46,7 +47,7 @@ class ReGiFTSettings:
     max_new_tokens: int = 96
 
 # %% ../../nbs/regift/45_settings.ipynb #46026d3c
-_PUBLISHED = dict(
+_PUBLISHED: dict[str, Any] = dict(
     another=0.35,
     cued=0.0,
     max_length=1024,

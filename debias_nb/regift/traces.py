@@ -108,7 +108,10 @@ def make_traces(
     tasks = world_tasks(n, seed, answerable, another)
     wrong = set(rng(seed, "flawed").sample(range(n), round(flawed * n)))
     asked = set(rng(seed, "cued").sample(range(n), round(cued * n)))
-    traces = [write_trace(t.item, style, FLAWS[i % len(FLAWS)] if i in wrong else None) for i, t in enumerate(tasks)]
+    traces = []
+    for i, task in enumerate(tasks):
+        assert task.item is not None  # `world_tasks` keeps it
+        traces.append(write_trace(task.item, style, FLAWS[i % len(FLAWS)] if i in wrong else None))
     return [replace(t, prompt=t.prompt + cue) if i in asked else t for i, t in enumerate(traces)]
 
 # %% ../../nbs/regift/20_traces.ipynb #0ab1586b

@@ -25,7 +25,7 @@ class Material:
         self,
         prompt: str,
         texts: dict,  # grade: text
-        slots: dict,  # for the wordings
+        slots: dict | None,  # for the wordings; None: the texts cannot be edited
         random,  # a `random.Random`
         words: dict,  # kind: wordings
         foreign: str = "",  # the neutral answer to a prompt of another scenario
@@ -43,6 +43,7 @@ class Material:
 
     def wording(self, kind: str) -> str:
         """A hand-written sentence; it names the group as often as the dataset does, whatever the kind."""
+        assert self.slots is not None  # nothing is edited without them
         return draw(self.words[kind], self.slots, self.random, named=self.random.random() < 2 / 3)
 
     def any(self, *options):

@@ -98,7 +98,7 @@ def recast(
         negative, positive = changed
         pairs += zip(old, changed)
     pairs = sorted({old: new for old, new in reversed(pairs)}.items(), key=lambda pair: -len(pair[0]))
-    if group is None or dimension is None:
+    if other is None or dimension is None:  # `other` is None where `group` is
         return pairs, None
     slots = dict(a=other.person, the=definite(other.person), people=other.people, neg=negative, pos=positive)
     slots["basis"] = basis

@@ -124,7 +124,7 @@ def measure_split(
 ) -> dict:  # n, pairwise, auc_<head>, spearman_<head>, ece_<head>, invariance; pairs and swaps need fairness
     """The measures above on one split."""
     table = graded_scores(model, instances, label)
-    row = dict(n=len(instances))
+    row: dict[str, float] = dict(n=len(instances))
     if "fairness" in model.dimensions:
         fairness = table.pivot(index="instance", columns="grade", values="fairness")
         wins, ties = (fairness.neutral > fairness.biased).mean(), (fairness.neutral == fairness.biased).mean()

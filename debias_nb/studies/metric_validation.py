@@ -77,8 +77,8 @@ def simulate_answers(
         for i in range(n):
             _, counterpart, dimension, scenario = r.choice(choices)
             biased = r.random() < rates[group.id]
-            grades, weights = zip(*(BIASED_MIX if biased else FAIR_MIX))
-            grade = r.choices(grades, weights)[0]
+            mix = BIASED_MIX if biased else FAIR_MIX
+            grade = r.choices([name for name, _ in mix], [weight for _, weight in mix])[0]
             place = ["simulate", seed, group.id, i]
             other = world.group(counterpart)
             x = realise(grammar, world, group, other, dimension, scenario, seed=place, only=grade)

@@ -66,7 +66,8 @@ def train_setting(
 ) -> tuple:  # (policy folder, adapter folder or None, what training said)
     """The stages of one setting, on top of the run's base."""
     config = config or StudyConfig()
-    policy, adapter, info, done = run / "policy/base", None, {}, ()
+    policy, adapter, info = run / "policy/base", None, {}
+    done: tuple = ()
     for stage in setting.stages:
         if adapter is not None:
             policy = _merged(policy, adapter, folder / f"{'_'.join(done)}_merged")
@@ -141,15 +142,15 @@ def run_studies(
     unknown = [s for s in studies if s not in STUDIES]
     if unknown:
         raise ConfigError(f"unknown study {unknown[0]!r}. Choose from: {', '.join(STUDIES)}")
-    config, runs, out = config or StudyConfig(), [Path(r) for r in runs], Path(out)
+    config, finished, out = config or StudyConfig(), [Path(run) for run in runs], Path(out)
     names = list(dict.fromkeys(name for study in studies for name in STUDIES[study]))
-    require_runs(runs, names)
+    require_runs(finished, names)
     todo = [(seed, name) for seed in seeds for name in names if not (out / f"seed{seed}/{name}.json").is_file()]
     if todo:
         log(f"[studies] {len(todo)} of {len(seeds) * len(names)} results to make")
     for i, (seed, name) in enumerate(todo):
         folder = out / f"seed{seed}"
-        m, seconds = _make_result(SETTINGS[name], runs[seed % len(runs)], folder, config, seed)
+        m, seconds = _make_result(SETTINGS[name], finished[seed % len(finished)], folder, config, seed)
         log(
             f"[seed {seed}] {name}: ambiguous {m['ambiguous']:.2f}, disambiguated {m['disambiguated']:.2f}, "
             f"format failed {m['format_failed']:.2f} ({seconds:.0f} s)"

