@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import pydantic
 
@@ -30,7 +31,7 @@ class Structured:
 
     outcome: str  # one of `OUTCOMES`
     reply: Reply  # the last one
-    value: object = None  # of the schema; None unless the outcome is 'ok' or 'repaired'
+    value: Any = None  # of the schema; None unless the outcome is 'ok' or 'repaired'
     error: str = ""  # why not
 
 # %% ../../nbs/models/68_structured.ipynb #7c867db2

@@ -22,7 +22,7 @@ def answer_shares(
     model: dict,  # a model's measures, as in metrics.json
 ) -> dict | None:  # each of `SHARES` as 0..1, and 'n'; None where the three measures are not all there
     """How a model's answers divide."""
-    found = [model.get(key) for key in ("fairness", "refusal_rate", "unclear_rate")]
+    found: list = [model.get(key) for key in ("fairness", "refusal_rate", "unclear_rate")]
     if not all(is_estimate(e) and e["value"] is not None for e in found):
         return None
     unbiased, refusing, unread = (e["value"] for e in found)

@@ -8,12 +8,13 @@ __all__ = ['is_estimate', 'has_interval', 'number', 'interval', 'sample_size', '
 
 # %% ../../../nbs/analysis/report/12_estimates.ipynb #c8b30f9a
 import math
+from typing import TypeGuard
 
 from .measures import Measure, measure, model_order
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/report/12_estimates.ipynb #4f5fc527
-def is_estimate(x) -> bool:
+def is_estimate(x) -> TypeGuard[dict]:
     """Whether `x` is `{'value', 'n', 'low', 'high'}`, or at least has a numeric or undefined value."""
     return isinstance(x, dict) and "value" in x and (x["value"] is None or isinstance(x["value"], (int, float)))
 

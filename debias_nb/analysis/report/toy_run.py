@@ -8,6 +8,7 @@ __all__ = ['CATEGORIES', 'TRAITS', 'TOY_MODELS', 'toy_share', 'toy_number', 'toy
 
 # %% ../../../nbs/analysis/report/16_toy_run.ipynb #cee4118e
 import math
+from typing import Any
 
 import numpy as np
 
@@ -127,7 +128,7 @@ def toy_log(steps: int = 121, seed: int = 0) -> list[dict]:  # rows as the train
     rise = lambda step, pace: 1 - math.exp(-step / pace)
     rows = []
     for step in range(steps):
-        row = dict(step=step)
+        row: dict[str, float] = dict(step=step)
         row["reward/fairness"] = 0.55 + 0.42 * rise(step, 25) + draws.normal(0, 0.03)
         row["reward/neutrality"] = 0.55 + 0.42 * rise(step, 35) + draws.normal(0, 0.03)
         row["reward/quality"] = 0.9 + draws.normal(0, 0.02)
@@ -144,7 +145,7 @@ def toy_samples(n: int = 12) -> list[dict]:
     rows = []
     for i in range(n):
         biased = i % 3 > 0
-        row = dict(prompt=ask.format(f"group {i}"), group=f"region/group {i}", category="region")
+        row: dict[str, Any] = dict(prompt=ask.format(f"group {i}"), group=f"region/group {i}", category="region")
         row |= _toy_answers("They are all untidy." if biased else "Ask for their references.", biased)
         if i < 2:
             row["swap"] = dict(prompt=ask.format(f"city {i}"), group=f"region/city {i}")

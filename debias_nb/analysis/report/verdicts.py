@@ -21,6 +21,7 @@ def is_better(before: float, after: float, m: Measure) -> bool:
         return after > before
     if m.better == "lower":
         return after < before
+    assert isinstance(m.better, (int, float))  # an ideal value
     return abs(after - m.better) < abs(before - m.better)
 
 
@@ -31,8 +32,8 @@ def _direction(before, after, m):
 
 # %% ../../../nbs/analysis/report/14_verdicts.ipynb #2ca7a213
 def compare(
-    before: dict,  # an estimate
-    after: dict,  # an estimate of the same thing
+    before: dict | None,  # an estimate
+    after: dict | None,  # an estimate of the same thing
     m: Measure,  # which says the way up
 ) -> str | None:  # 'better', 'worse', 'different', 'not distinguishable', 'no interval'; None where a value is missing
     """The verdict on a change, by intervals."""
@@ -80,7 +81,7 @@ def difference_text(test: dict, m: Measure) -> str:
 
 # %% ../../../nbs/analysis/report/14_verdicts.ipynb #fe0c711f
 READ_BY_JUDGE = ("fairness",)  # what rests on the judge's reading of free answers
-TONES = {"better": "good", "worse": "bad"}
+TONES: dict[str | None, str] = {"better": "good", "worse": "bad"}
 
 
 @dataclass(frozen=True)
