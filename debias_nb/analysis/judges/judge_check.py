@@ -170,7 +170,7 @@ def check_judge(
 ) -> JudgeReport:
     """Compare a judge with labels of people."""
     _require_both([row["label"] for row in texts])
-    name = getattr(judge, "name", None) or getattr(judge, "__name__", type(judge).__name__)
+    name = getattr(judge, "name", "") or getattr(judge, "__name__", type(judge).__name__)
     scores, failed = _asked(judge, [row["text"] for row in texts], name)
     labels = np.array([row["label"] for row in texts])
     templates = [row.get("template") for row in texts]

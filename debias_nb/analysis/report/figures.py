@@ -88,6 +88,6 @@ def _fewer_colours(file):
 def fairest(metrics: dict) -> str | None:
     """The trained model with the highest fairness."""
     models = metrics.get("models") or {}
-    fair = {name: model.get("fairness") for name, model in models.items() if name != "base"}
-    fair = {name: e["value"] for name, e in fair.items() if is_estimate(e) and e["value"] is not None}
-    return max(fair, key=fair.get) if fair else None
+    found = {name: model.get("fairness") for name, model in models.items() if name != "base"}
+    fair = {name: e["value"] for name, e in found.items() if is_estimate(e) and e["value"] is not None}
+    return max(fair, key=fair.__getitem__) if fair else None

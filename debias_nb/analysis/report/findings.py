@@ -209,8 +209,12 @@ def findings(
 
 def leader(c: Comparison, key: str) -> str | None:
     """The trained model that is best at a measure, among those that are better than the base."""
-    better = [model for model in c.trained if c.verdict(model, key) == "better"]
-    return max(better, key=lambda model: c.get(model, key)["value"]) if better else None
+    better = {}
+    for model in c.trained:
+        found = c.get(model, key)
+        if found and c.verdict(model, key) == "better":
+            better[model] = found["value"]
+    return max(better, key=better.__getitem__) if better else None
 
 
 def _lead(c):

@@ -55,7 +55,7 @@ def attributes_plot(
     rows = found[:top]
     fig, ax = plt.subplots(figsize=(5.4, 1.1 + 0.26 * len(rows)), layout="constrained")
     for i, (_, before, after) in enumerate(rows):
-        if after and after["value"] is not None:
+        if other and after and after["value"] is not None:
             ax.plot([before["value"], after["value"]], [i, i], color="#bbb", lw=3, zorder=0, solid_capstyle="butt")
             draw_point(ax, after, i + 0.13, other)
         draw_point(ax, before, i - 0.13, model)

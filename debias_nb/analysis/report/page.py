@@ -8,6 +8,7 @@ __all__ = ['SHOWN', 'inline_image', 'width_on_screen', 'figure_cards', 'other_va
 # %% ../../../nbs/analysis/report/40_page.ipynb #882bc7b1
 import base64
 import mimetypes
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def width_on_screen(path: str | Path) -> int | None:
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #efeef3df
 def figure_cards(
-    figures: dict[str, str | Path],  # name -> image file
+    figures: Mapping[str, str | Path],  # name -> image file
     metrics: dict,  # as in metrics.json
 ) -> list[dict]:  # data, width, caption, alt, folded: the summary under which it is hidden, or ''
     """The figures of a page; `before_after` is left out, since the page draws it without an image."""
@@ -179,7 +180,7 @@ def _template():
 # %% ../../../nbs/analysis/report/40_page.ipynb #dfc78f63
 def render_report(
     metrics: dict | str | Path,  # as in metrics.json, or its path
-    figures: dict[str, str | Path] | None = None,  # name -> image file, inlined in this order
+    figures: Mapping[str, str | Path] | None = None,  # name -> image file, inlined in this order
     samples: list[dict] | None = None,  # {'prompt', 'group', 'category', <model>: response, <model>_label: label}
     config: dict | None = None,  # the run's config; subtitle and methods are made from it
     environment: dict | None = None,  # as `core.environment` gives it

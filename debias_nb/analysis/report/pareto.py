@@ -58,8 +58,11 @@ def pareto(
     """Two measures against each other with intervals in both directions, and the front."""
     signs = [_sign(x), _sign(y)]
     names = named_models(metrics, models)
-    found = {name: [model_estimate(metrics, name, key) for key in (x, y)] for name in names}
-    found = {name: pair for name, pair in found.items() if all(pair)}
+    found: dict[str, tuple[dict, dict]] = {}
+    for name in names:
+        across, up = (model_estimate(metrics, name, key) for key in (x, y))
+        if across and up:
+            found[name] = across, up
     if not found:
         raise DataError(
             f"has no model with both {x} and {y}", field="models", remedy="Choose two measures that were taken"

@@ -6,6 +6,8 @@
 __all__ = ['PARTS', 'scale_of', 'bar', 'table_row', 'overview', 'part_tables', 'benchmark_rows', 'panels', 'paired_rows']
 
 # %% ../../../nbs/analysis/report/34_tables.ipynb #c3503c15
+from typing import Any
+
 from .before_after import TITLES, headline_keys
 from debias_nb.analysis.report.estimates import (
     counted,
@@ -59,7 +61,7 @@ def table_row(
     cells = []
     for name in names:
         e, verdict = found.get(name), verdicts.get(name)
-        cell = dict(model=model_style(name)[0], value=None, text="", n="", interval="", bar=None)
+        cell: dict[str, Any] = dict(model=model_style(name)[0], value=None, text="", n="", interval="", bar=None)
         if e:
             text = number(e["value"], m.share) if e["value"] is not None else e.get("why", "undefined")
             cell |= dict(value=e["value"], text=text, n=sample_size(e), interval=interval(e, m))
