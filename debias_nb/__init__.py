@@ -11,4 +11,4 @@ def __getattr__(name: str):
     everything = importlib.import_module("debias_nb.all")
     if name in everything.__all__:
         return getattr(everything, name)
-    raise AttributeError(f"debias_nb has no {name!r} on its first shelf. There are: {', '.join(everything.__all__)}")
+    raise AttributeError(f"debias_nb does not export {name!r}. It exports: {', '.join(everything.__all__)}")

@@ -74,33 +74,44 @@ ROOMS = {
 }
 
 
+ANALYSIS = {
+    "benchmarks": "published benchmarks, one task in one file each",
+    "judges": "judges that took no part in training, and their check against people",
+    "metrics": "intervals, paired tests, calibration, gaps between groups",
+    "report": "figures and the page of a run",
+}
+
+
 def room_table():
-    """A line per room, with a link to its first notebook."""
-    rows = ["| room | what stands in it | notebooks |", "|---|---|---|"]
+    """A line per room, with a link to its folder."""
+    rows = ["| room | what is in it | notebooks |", "|---|---|---|"]
     for room, what in ROOMS.items():
-        found = notebooks(root / "nbs" / room)
-        first = found[0].relative_to(root / "nbs").as_posix()
-        rows.append(f"| [`{room}`]({first}) | {what} | {len(found)} |")
+        rows.append(f"| [`{room}`]({room}) | {what} | {len(notebooks(root / 'nbs' / room))} |")
+        if room == "analysis":
+            for inner, about in ANALYSIS.items():
+                count = len(notebooks(root / "nbs" / room / inner))
+                rows.append(f"| [`{room}/{inner}`]({room}/{inner}) | {about} | {count} |")
     return "\n".join(rows)
 
 
 def headline():
-    """What the recorded main job shows, in three sentences."""
-    m = read_nb(root / "nbs" / "results" / "metrics.json")
-    models, p = m["models"], m["provenance"]
+    """What five seeds of the main job show, in three sentences."""
+    seeds = read_nb(root / "nbs" / "results" / "seeds.json")
+    table = seeds["table"]
+    abstain = read_nb(root / "nbs" / "results" / "regift_studies" / "verdicts.json")[0]["contrasts"]
+    (gain,) = abstain.values()
 
-    def show(model, measure, unit=1.0, digits=2):
-        e = models[model][measure]
-        numbers = [f"{unit * e[k]:.{digits}f}" for k in ("value", "low", "high")]
+    def show(e, unit=1.0, digits=2):
+        numbers = [f"{unit * e[k]:+.0f}" if unit != 1 else f"{e[k]:.{digits}f}" for k in ("value", "low", "high")]
         return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
-    minutes = sum(s["seconds"] for s in m["stages"].values()) / 60
+    fairness = {name: show(table[name]["fairness"]) for name in ("base", "grpo", "sft_neutral")}
     return (
         "In a small world whose bias is planted and therefore known, multi-reward GRPO raises the share of fair answers about held-out groups in held-out "
-        f"templates from {show('base', 'fairness')} to {show('grpo', 'fairness')}. ReGiFT (fine-tuning on reasoning) raises the share of ambiguous questions "
-        f"answered with *unknown* from {show('base', 'ccbbq_ambig_accuracy')} to {show('regift', 'ccbbq_ambig_accuracy')}. The price is variety: distinct-2 goes from "
-        f"{show('base', 'distinct_2')} to {show('grpo', 'distinct_2')} with GRPO. 95 % intervals over prompts, one seed: `{p['command']}`, "
-        f"commit {p['commit']}, {minutes:.0f} minutes on {m['hardware']['cores']} cores."
+        f"templates from {fairness['base']} to {fairness['grpo']}; plain fine-tuning on neutral answers reaches {fairness['sft_neutral']}. "
+        f"ReGiFT (fine-tuning on reasoning) raises the share of ambiguous questions that are answered with *unknown* by {show(gain, 100)} points. "
+        f"The price of GRPO is variety: distinct-2 changes by {show(table['grpo']['distinct_2_change'], 100)} %. Five seeds, 95 % intervals; the picture shows one of them. "
+        "Commands, settings and commits: [results](pages/10_results.ipynb)."
     )
 
 
@@ -250,7 +261,7 @@ def reward_table():
         "\n".join(rows)
         + "\n\nMean over seeds, in brackets the worst. "
         + " ".join(
-            f"{k[0].upper() + k[1:]}: {t['runs']} seeds, {t['parameters'] / 1e6:.1f} million parameters, {min(t['seconds']) / 60:.1f} to {max(t['seconds']) / 60:.1f} minutes of training on one core, `{t['command']}`, commit {', '.join(t['commits'])}."
+            f"{k[0].upper() + k[1:]}: {t['runs']} seeds, {t['parameters'] / 1e6:.1f} million parameters, {min(t['seconds']) / 60:.1f} to {max(t['seconds']) / 60:.1f} minutes of training on one core, `{t['command'].replace('benchmarks/reward_study.py', 'scripts/reward_study.py')}`, commit {', '.join(t['commits'])}."
             for k, t in got.items()
         )
     )
@@ -300,8 +311,7 @@ def file_tree():
         "tests": "the suite around the notebooks",
         "scripts": "the README's commands",
         "benchmarks": "speed, measured side by side",
-        "configs": "launch configurations",
-    }
+        }
     for d, note in about.items():
         if not (root / d).is_dir():
             continue

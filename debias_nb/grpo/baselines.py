@@ -25,7 +25,7 @@ from ..core.seeds import rng, set_seed, stable_hash
 from .guarded_rewards import checked
 from .settings import GRPOSettings
 from .training import prompt_rows, reference_on_disk, train_grpo
-from ..models.checkpoints import WholeCheckpoints, model_fingerprint, resume_from
+from ..models.checkpoints import WholeCheckpoints, quick_fingerprint, resume_from
 from ..models.loading import load_policy, lora_config
 from ..models.prompts import prompt_messages, with_template
 from ..models.training_result import TrainingResult
@@ -224,7 +224,7 @@ def _train(name, base, instances, folder, s, reward, device):
     resume = None
     if s.save_every:
         data = stable_hash([[x.prompt, x.neutral, x.biased] for x in instances])
-        told = dict(method=name, settings=asdict(s), model=model_fingerprint(model), data=data)
+        told = dict(method=name, settings=asdict(s), model=quick_fingerprint(model), data=data)
         trainer.add_callback(WholeCheckpoints(told))
         resume = resume_from(checkpoints, told)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)

@@ -86,7 +86,7 @@ SHAPES = {
 def shape_of(
     policy: PolicyConfig,  # of the small world
 ) -> dict:
-    """The shape that `policy.small_policy` builds."""
+    """The shape that `models.small_policy.small_policy` builds."""
     width = policy.hidden
     return dict(
         model_type="llama",

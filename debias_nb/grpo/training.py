@@ -35,14 +35,14 @@ from .callbacks import JudgeCallback, KLCallback
 from .guarded_rewards import NAN_REWARDS, checked, reward_names
 from .settings import GRPOSettings
 from .trainer import MultiRewardTrainer
-from ..models.checkpoints import model_fingerprint, resume_from
+from ..models.checkpoints import quick_fingerprint, resume_from
 from ..models.loading import is_adapter, load_policy, load_tokenizer, load_weights, lora_config
 from ..models.prompts import prompt_messages, with_template
 from ..models.training_result import TrainingResult
 
 # %% ../../nbs/grpo/40_training.ipynb #63bdf5c4
 def require_sensible(s: GRPOSettings, reward_functions, prompts, judge) -> None:
-    """Refuse settings that cannot be meant."""
+    """Refuse contradictory settings."""
     if len(s.weights) != len(reward_functions):
         raise ConfigError(
             f"{len(s.weights)} weights for {len(reward_functions)} rewards "
@@ -184,7 +184,7 @@ def train_grpo(
     require_sensible(s, reward_functions, prompts, judge)
     set_seed(s.seed)
     model, tokenizer = trainable_policy(policy, s, device)
-    told = dict(method="grpo", settings=asdict(s), model=model_fingerprint(model), prompts=stable_hash(list(prompts)))
+    told = dict(method="grpo", settings=asdict(s), model=quick_fingerprint(model), prompts=stable_hash(list(prompts)))
     resume = resume_from(checkpoints, told) if s.save_every else None
     processes = int(os.environ.get("WORLD_SIZE", 1))
     failures = [] if processes > 1 else None

@@ -97,6 +97,7 @@ def _quiet():
             transformers_logging.enable_progress_bar()
 
 # %% ../../nbs/models/20_loading.ipynb #8400c8f6
+# The body of a model. It finds "encoder.layer.3.output.dense.weight"; it passes over "pooler.dense.weight"
 _BODY = re.compile(
     r"\bembeddings\.(?!position_ids|.*_weight)|\b(?:layers?|h|blocks?)\.\d+\.(?!.*(?:inv_freq|masked_bias))"
 )

@@ -18,7 +18,7 @@ class ReGiFTSettings:
 
     # the traces of the small world
     n_traces: int = 4000
-    style: str = "quote"  # what the passage says is quoted before the verdict (lab log: why not 'short')
+    style: str = "quote"  # what the passage says is quoted before the verdict ('short' abstains too often)
     flawed: float = 0.0  # share of traces with a wrong answer
     another: float = 0.0  # share of the unanswerable passages that tell another fact than the one asked for
     cued: float = 0.75  # share of the prompts that end in "Think first."

@@ -38,7 +38,7 @@ class Task:
 
 # %% ../../nbs/regift/10_tasks.ipynb #45f44f47
 def world_task(
-    item: ReadingItem,  # of `world.general_item`
+    item: ReadingItem,  # of `synthesis.reading.general_item`
 ) -> Task:
     """A small-world passage as a task."""
     return Task(

@@ -45,7 +45,7 @@ def student_prompt(task: Task) -> str:
 
 # %% ../../nbs/regift/30_teachers.ipynb #5eeedb74
 def teach(
-    teacher,  # a `Chat` of `llm` (anything with `.ask(list of conversations) -> list of Reply`)
+    teacher,  # a `Chat` of `models.chat` (anything with `.ask(list of conversations) -> list of Reply`)
     tasks: list[Task],
 ) -> tuple[list, Counter]:  # (traces, the replies' statuses and format problems)
     """One trace per task from a language model."""

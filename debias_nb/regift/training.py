@@ -20,7 +20,7 @@ from ..core.errors import ConfigError
 from ..core.files import write_json
 from ..core.progress import show_progress
 from ..core.seeds import set_seed, stable_hash
-from ..models.checkpoints import WholeCheckpoints, model_fingerprint, resume_from
+from ..models.checkpoints import WholeCheckpoints, quick_fingerprint, resume_from
 from ..models.loading import load_policy, lora_config
 from ..models.prompts import prompt_ids, render_answer, with_template
 from ..models.training_result import TrainingResult
@@ -133,7 +133,7 @@ def train_regift(
         raise ConfigError(f"all {len(traces)} traces are longer than max_length={s.max_length}. Raise it")
     checkpoints = folder / "checkpoints" if s.save_every else folder
     targets = s.target_modules if isinstance(s.target_modules, str) else list(s.target_modules)
-    told = dict(method="regift", settings=asdict(s), model=model_fingerprint(model), traces=stable_hash(rows))
+    told = dict(method="regift", settings=asdict(s), model=quick_fingerprint(model), traces=stable_hash(rows))
     trainer = SFTTrainer(
         model=model,
         args=sft_config(s, checkpoints, get_device(device), lengths["longest"], report_to),

@@ -18,7 +18,7 @@ from ..core.settings import read_settings
 
 # %% ../../nbs/run/70_commands.ipynb #235f730b
 COMMANDS = {  # name: (module and function, what it does)
-    "run": ("run.pipeline_command:run", "The whole road: synthesise, train, debias, analyse, report."),
+    "run": ("run.pipeline_command:run", "The full pipeline: synthesise, train, debias, analyse, report."),
     "synth": ("run.data_commands:synth", "A dataset of graded pairs from the grammar."),
     "synth-llm": ("run.data_commands:synth_llm", "A dataset of graded pairs written by a language model."),
     "check": ("run.data_commands:check", "Quality gates of a dataset; its card, to publish it."),

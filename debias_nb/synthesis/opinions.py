@@ -21,7 +21,7 @@ def planted_rates(
     taxonomy: Taxonomy,  # the groups of the world
     seed: int = 0,
 ) -> dict[str, float]:  # group id -> share of stereotyped answers in the world's text
-    """Deal each group its rate: levels as even as the number of groups allows, drawn by lot within each category."""
+    """Deal each group its rate: levels as even as the number of groups allows, drawn at random within each category."""
     out = {}
     for category in taxonomy.categories:
         targets = [g for g in category.groups if not g.reference and g.stereotypes]

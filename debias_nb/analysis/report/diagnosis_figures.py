@@ -26,7 +26,7 @@ _LINES = [
 
 
 def calibration_plot(
-    metrics: dict,  # metrics['details']['calibration'] as {name: `metrics.calibration`}
+    metrics: dict,  # metrics['details']['calibration'] as {name: `analysis.metrics.calibration`}
 ) -> plt.Figure:
     """Predicted against true in bins of equal counts, with intervals and n."""
     have = (metrics.get("details") or {}).get("calibration") or {}
@@ -55,7 +55,7 @@ def _calibration_label(name, c):
 
 # %% ../../../nbs/analysis/report/24_diagnosis_figures.ipynb #839dceaf
 def standing_out(
-    metrics: dict,  # metrics['details']['templates'][model] as `metrics.template_outliers` gives it
+    metrics: dict,  # metrics['details']['templates'][model] as `template_outliers` gives it
 ) -> int:  # over all models
     """How many templates stand out."""
     have = (metrics.get("details") or {}).get("templates") or {}

@@ -174,7 +174,7 @@ def _roomy(scale):
 
 # %% ../../../nbs/analysis/report/34_tables.ipynb #80822d9d
 def paired_rows(
-    metrics: dict,  # with 'paired', as `metrics.paired_tests` gives it
+    metrics: dict,  # with 'paired', as `analysis.metrics.paired_tests` gives it
 ) -> list[dict]:  # for the template: model, measure, category, and cells with text and sorting value
     """The paired tests as rows."""
     return [

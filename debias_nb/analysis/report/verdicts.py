@@ -55,7 +55,7 @@ def p_value(test: dict) -> float | None:
 
 
 def paired_verdict(
-    test: dict,  # one result of `metrics.paired_tests`: before, after, p, p_holm
+    test: dict,  # one result of `analysis.metrics.paired_tests`: before, after, p, p_holm
     m: Measure,  # which says the way up
 ) -> str | None:  # as `compare` says it; None where the test has no p
     """The verdict of a paired test."""
