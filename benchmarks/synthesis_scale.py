@@ -1,4 +1,4 @@
-"""Diversity, near-duplicates and speed of the grammar at full size. Writes benchmarks/synthesis_scale.json, which nbs/21_grammar.ipynb draws.
+"""Diversity, near-duplicates and speed of the grammar at full size. Writes benchmarks/synthesis_scale.json, which nbs/synthesis/40_bilingual_files.ipynb draws.
 
     OMP_NUM_THREADS=1 python benchmarks/synthesis_scale.py [--n 50000] [--seed 0]
 
@@ -29,7 +29,7 @@ STEPS = (500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 
 
 class Distinct:
-    """distinct-3 of a growing set of texts, as `metrics.distinct_n` defines it; triples are kept as 64-bit hashes."""
+    """distinct-3 of a growing set of texts, as `core.text.distinct_n` defines it; triples are kept as 64-bit hashes."""
 
     def __init__(self):
         self.seen, self.total = set(), 0

@@ -21,9 +21,9 @@ from ..grpo.settings import GRPOSettings
 from ..grpo.training import train_grpo
 from ..models.loading import load_policy
 from ..models.small_policy import train_base
+from ..regift.settings import own_traces
 from ..regift.traces import assert_agnostic
 from ..regift.training import train_regift
-from ..regift.settings import own_traces
 from ..reward.measures import evaluate_reward
 from ..reward.model import RewardModel
 from ..reward.training import train_reward
