@@ -145,9 +145,11 @@ def change_settings(
     return settings
 
 # %% ../../nbs/core/90_settings.ipynb #0785b2ad
-COUNTS = frozenset(
-    ["batch_size", "budget", "budget_requests", "budget_tokens", "concurrency", "epochs", "examples", "generations", "jobs", "limit", "max_length", "max_new_tokens", "max_tokens", "n", "per_group", "samples", "seeds", "token_budget", "traces"]
-)  # settings that must be at least 1
+COUNTS = frozenset(  # settings that must be at least 1
+    ("batch_size", "budget", "budget_requests", "budget_tokens", "concurrency", "epochs", "examples", "generations")
+    + ("jobs", "limit", "max_length", "max_new_tokens", "max_tokens", "n", "per_group", "samples", "seeds")
+    + ("token_budget", "traces")
+)
 POSITIVE = frozenset(("lr", "timeout"))  # settings that must be above 0
 SIGNED = frozenset()  # settings that may be negative
 
