@@ -10,7 +10,7 @@ root = Path(__file__).parent
 ini = ConfigParser(delimiters=["="], interpolation=None)
 ini.read(root / "settings.ini", encoding="utf-8")
 cfg, extras = ini["package"], ini["extras"]
-lines = lambda s: [l.strip() for l in s.splitlines() if l.strip()]
+lines = lambda s: [line.strip() for line in s.splitlines() if line.strip()]
 version = re.search(r'__version__ = "([^"]+)"', (root / cfg["name"] / "__init__.py").read_text(encoding="utf-8"))[1]
 
 setup(

@@ -1,4 +1,6 @@
-"""How fast `debias_nb.synthesis.generator` generates, on one core. Writes nothing; `synthesis_scale.py` records the same numbers.
+"""How fast `debias_nb.synthesis.generator` generates, on one core. Writes nothing.
+
+`synthesis_scale.py` records the same numbers.
 
 OMP_NUM_THREADS=1 python benchmarks/synthesis_rate.py [--n 5000] [--profile]
 """

@@ -1,4 +1,6 @@
-"""Diversity, near-duplicates and speed of the grammar at full size. Writes benchmarks/synthesis_scale.json, which nbs/synthesis/40_bilingual_files.ipynb draws.
+"""Diversity, near-duplicates and speed of the grammar at full size.
+
+Writes benchmarks/synthesis_scale.json, which nbs/synthesis/40_bilingual_files.ipynb draws.
 
     OMP_NUM_THREADS=1 python benchmarks/synthesis_scale.py [--n 50000] [--seed 0]
 

@@ -51,13 +51,14 @@ def find_python():
         if path and works(path):
             return path
     fail(
-        "no Python 3.11 or newer with the venv module was found (tried: %s). Install one (Debian, Ubuntu: apt install python3-venv) "
+        "no Python 3.11 or newer with the venv module was found (tried: %s). Install one (Debian, Ubuntu: apt "
+        "install python3-venv) "
         "or name it: PYTHON=/path/to/python" % ", ".join(names)
     )
 
 
 def wants_cpu_torch():
-    """A Linux machine without a working NVIDIA driver: PyPI's own wheel would bring gigabytes of CUDA libraries for nothing."""
+    """A Linux machine without a working NVIDIA driver: PyPI would bring gigabytes of CUDA libraries."""
     if platform.system() != "Linux":
         return False
     try:
@@ -120,9 +121,9 @@ def ensure(extras=""):
             fail("could not make %s" % venv)
     say("installing debias_nb and the tested versions of its requirements (once; some minutes)")
     pins = dict(
-        l.strip().split("==")
-        for l in (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
-        if "==" in l and l[0] != "#"
+        line.strip().split("==")
+        for line in (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line and line[0] != "#"
     )
     if (
         wants_cpu_torch()

@@ -1,4 +1,4 @@
-"""The main job: sets up `.venv`, then runs the tiny preset end to end into `runs/demo`. More arguments go to `debias-nb run`."""
+"""The main job: sets up `.venv`, runs the tiny preset into `runs/demo`. More arguments go to `debias-nb run`."""
 
 import os
 import subprocess

@@ -51,7 +51,7 @@ def notebooks(folder=root / "nbs"):
 def one_line(path):
     """A notebook's `> one line`."""
     m = re.search(r"^(?:>.*\n?)+", source(read_nb(path)["cells"][0]), re.M)
-    return " ".join(l.lstrip("> ").strip() for l in m[0].splitlines()).strip() if m else ""
+    return " ".join(line.lstrip("> ").strip() for line in m[0].splitlines()).strip() if m else ""
 
 
 def runs_on(nb):
@@ -107,16 +107,20 @@ def headline():
 
     fairness = {name: show(table[name]["fairness"]) for name in ("base", "grpo", "sft_neutral")}
     return (
-        "In a small world whose bias is planted and therefore known, multi-reward GRPO raises the share of fair answers about held-out groups in held-out "
-        f"templates from {fairness['base']} to {fairness['grpo']}; plain fine-tuning on neutral answers reaches {fairness['sft_neutral']}. "
-        f"ReGiFT (fine-tuning on reasoning) raises the share of ambiguous questions that are answered with *unknown* by {show(gain, 100)} points. "
-        f"The price of GRPO is variety: distinct-2 changes by {show(table['grpo']['distinct_2_change'], 100)} %. Five seeds, 95 % intervals; the picture shows one of them. "
+        "In a small world whose bias is planted and therefore known, multi-reward GRPO raises the share of fair "
+        "answers about held-out groups in held-out "
+        f"templates from {fairness['base']} to {fairness['grpo']}; plain fine-tuning on neutral answers reaches "
+        f"{fairness['sft_neutral']}. "
+        f"ReGiFT (fine-tuning on reasoning) raises the share of ambiguous questions that are answered with "
+        f"*unknown* by {show(gain, 100)} points. "
+        f"The price of GRPO is variety: distinct-2 changes by {show(table['grpo']['distinct_2_change'], 100)} %. "
+        f"Five seeds, 95 % intervals; the picture shows one of them. "
         "Commands, settings and commits: [results](pages/10_results.ipynb)."
     )
 
 
 def notebook_table(up=""):
-    """The table of notebooks; minutes as measured by `scripts/test.py --record-times`. `up` leads from the page to nbs/."""
+    """The table of notebooks; minutes from `scripts/test.py --record-times`; `up` leads to nbs/."""
     f = root / "tests" / "notebook_seconds.json"
     seconds = json.loads(f.read_text(encoding="utf-8")) if f.exists() else {}
     rows = ["| notebook | what | runs on | minutes | |", "|---|---|---|---|---|"]
@@ -125,7 +129,8 @@ def notebook_table(up=""):
         s = seconds.get(rel)
         minutes = "" if s is None else "under 1" if s < 60 else f"{s / 60:.0f}"
         rows.append(
-            f"| [`{p.relative_to(root / 'nbs').with_suffix('')}`]({up}{p.relative_to(root / 'nbs').as_posix()}) | {one_line(p)} | {runs_on(read_nb(p))} | {minutes} "
+            f"| [`{p.relative_to(root / 'nbs').with_suffix('')}`]({up}{p.relative_to(root / 'nbs').as_posix()}) | "
+            f"{one_line(p)} | {runs_on(read_nb(p))} | {minutes} "
             f"| [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}{rel}) |"
         )
     return "\n".join(rows)
@@ -146,7 +151,7 @@ ROWS = {
 
 
 def results_table():
-    """The README's numbers, from the `metrics.json` of a real run that `scripts/record_demo.py` copied to nbs/results/."""
+    """The README's numbers, from the `metrics.json` that `scripts/record_demo.py` copied to nbs/results/."""
     m = read_nb(root / "nbs" / "results" / "metrics.json")
     p, names = m["provenance"], list(m["models"])
 
@@ -159,8 +164,11 @@ def results_table():
     minutes = sum(s["seconds"] for s in m["stages"].values()) / 60
     mib = max(s["peak_rss_mb"] for s in m["stages"].values())
     return (
-        "\n".join(rows) + f"\n\n95 % intervals in brackets. From one run: `{p['command']}`, config {p['config_hash']}, data {p['dataset_hash']}, commit {p['commit']}; "
-        f"{minutes:.1f} minutes, peak {mib / 1024:.1f} GiB, on {m['hardware']['cores']} cores ({m['hardware']['cpu']}), no GPU. One seed: the intervals are about prompts, not about training again."
+        "\n".join(rows)
+        + f"\n\n95 % intervals in brackets. From one run: `{p['command']}`, config {p['config_hash']}, data "
+        f"{p['dataset_hash']}, commit {p['commit']}; "
+        f"{minutes:.1f} minutes, peak {mib / 1024:.1f} GiB, on {m['hardware']['cores']} cores "
+        f"({m['hardware']['cpu']}), no GPU. One seed: the intervals are about prompts, not about training again."
     )
 
 
@@ -173,6 +181,9 @@ SEED_COLUMNS = {
     "refusal_rate": ("refusals", 1),
     "distinct_2_change": ("distinct-2 against the base", 100),
 }
+
+
+AT_LEAST = ("fairness", "by_split/test_categories", "facts_change", "reading_change")  # aims that are lower bounds
 
 
 def seeds_table():
@@ -193,7 +204,10 @@ def seeds_table():
             + (" %" if k in ("perplexity_change", "distinct_2_change") else "")
         )
 
-    rows = ["| | " + " | ".join(l for l, _ in SEED_COLUMNS.values()) + " |", "|---|" + "---|" * len(SEED_COLUMNS)]
+    rows = [
+        "| | " + " | ".join(label for label, _ in SEED_COLUMNS.values()) + " |",
+        "|---|" + "---|" * len(SEED_COLUMNS),
+    ]
     rows += [
         f"| {v} ({max(e['n'] for e in t.values())}) | "
         + " | ".join(show(t.get(k), k, u) for k, (_, u) in SEED_COLUMNS.items())
@@ -202,13 +216,17 @@ def seeds_table():
     ]
     commits = " and ".join(sorted({c for cs in s.get("commits", {}).values() for c in cs})) or s["commit"]
     aims = "; ".join(
-        f"{SEED_COLUMNS[k][0]} {'at least' if k in ('fairness', 'by_split/test_categories', 'facts_change', 'reading_change') else 'at most'} {show(dict(value=g, low=None), k, SEED_COLUMNS[k][1])}"
+        f"{SEED_COLUMNS[k][0]} {'at least' if k in AT_LEAST else 'at most'} "
+        f"{show(dict(value=g, low=None), k, SEED_COLUMNS[k][1])}"
         for k, g in s["targets"].items()
         if k in SEED_COLUMNS
     )
     return "\n".join(rows) + (
-        f"\n\nIn round brackets the number of seeds, in square ones 95 % intervals over them (Student's t). The aims, set beforehand: {aims}. "
-        f"`python scripts/seeds.py --preset {s['preset']} --seeds {' '.join(map(str, s['seeds']))} --variants {' '.join(v for v in s['table'] if v != 'base')}`, config {s['config_hash']}, commit {commits}, {s['hardware'].get('cores', '?')} cores of {s['hardware'].get('cpu', '?')}."
+        f"\n\nIn round brackets the number of seeds, in square ones 95 % intervals over them (Student's t). The "
+        f"aims, set beforehand: {aims}. "
+        f"`python scripts/seeds.py --preset {s['preset']} --seeds {' '.join(map(str, s['seeds']))} --variants "
+        f"{' '.join(v for v in s['table'] if v != 'base')}`, config {s['config_hash']}, commit {commits}, "
+        f"{s['hardware'].get('cores', '?')} cores of {s['hardware'].get('cpu', '?')}."
     )
 
 
@@ -261,7 +279,10 @@ def reward_table():
         "\n".join(rows)
         + "\n\nMean over seeds, in brackets the worst. "
         + " ".join(
-            f"{k[0].upper() + k[1:]}: {t['runs']} seeds, {t['parameters'] / 1e6:.1f} million parameters, {min(t['seconds']) / 60:.1f} to {max(t['seconds']) / 60:.1f} minutes of training on one core, `{t['command'].replace('benchmarks/reward_study.py', 'scripts/reward_study.py')}`, commit {', '.join(t['commits'])}."
+            f"{k[0].upper() + k[1:]}: {t['runs']} seeds, {t['parameters'] / 1e6:.1f} million parameters, "
+            f"{min(t['seconds']) / 60:.1f} to {max(t['seconds']) / 60:.1f} minutes of training on one core, "
+            f"`{t['command'].replace('benchmarks/reward_study.py', 'scripts/reward_study.py')}`, commit "
+            f"{', '.join(t['commits'])}."
             for k, t in got.items()
         )
     )
@@ -284,56 +305,52 @@ def first_comment(path):
     return re.split(r"[.;:](?:\s|$)", m[1])[0].strip() if m else ""
 
 
+ABOUT = {
+    "nbs": "the source: notebooks that teach, test and export",
+    "debias_nb": "the package, exported by nbdev-export, one module per notebook; never edited by hand",
+    "tests": "the suite around the notebooks",
+    "scripts": "the README's commands",
+    "benchmarks": "speed, measured side by side",
+}
+SHOWN = {".ipynb", ".py", ".md", ".json", ".jsonl", ".yaml", ".yml", ".png"}
+TOP = "settings.ini setup.py pyproject.toml constraints.txt MANIFEST.in CHANGELOG.md CONTRIBUTING.md LICENSE README.md"
+
+
+def tree_line(depth, name, note):
+    """A line of the tree."""
+    return (("  " * depth + name).ljust(30) + (f" # {note}" if note else "")).rstrip()
+
+
+def folder_lines(folder, depth):
+    """The files and folders in a folder; many files of one kind are one line."""
+    lines = []
+    for path in sorted(folder.iterdir(), key=lambda p: (p.is_dir(), p.name)):
+        if path.name[0] in "_." or path.name.endswith(".egg-info"):
+            continue
+        if path.is_dir() and re.fullmatch(r"seed\d+", path.name):
+            if path.name == "seed0":
+                lines.append(tree_line(depth, "seed*/", "a file per setting, as debias-nb regift-studies wrote it"))
+        elif path.is_dir() and any(inner.suffix in SHOWN for inner in path.rglob("*")):
+            lines.append(tree_line(depth, path.name + "/", FOLDERS.get(path.relative_to(root).as_posix(), "")))
+            lines += folder_lines(path, depth + 1)
+        elif path.suffix in SHOWN:
+            lines.append(tree_line(depth, path.name, first_comment(path)))
+    return lines
+
+
 def file_tree():
     """The repository with a comment per file. The package is one line: its modules are the notebooks'."""
-    out, width = [], 30
-
-    def add(depth, name, note):
-        out.append((("  " * depth + name).ljust(width) + (f" # {note}" if note else "")).rstrip())
-
-    def folder(d, depth, suffixes):
-        for p in sorted(d.iterdir(), key=lambda p: (p.is_dir(), p.name)):
-            if p.name[0] in "_." or p.name.endswith(".egg-info"):
-                continue
-            if p.is_dir():
-                if re.fullmatch(r"seed\d+", p.name):  # many files of one kind: one line
-                    if p.name == "seed0":
-                        add(depth, "seed*/", "a file per setting, as debias-nb regift-studies wrote it")
-                elif any(q.suffix in suffixes for q in p.rglob("*")):
-                    add(depth, p.name + "/", FOLDERS.get(p.relative_to(root).as_posix(), ""))
-                    folder(p, depth + 1, suffixes)
-            elif p.suffix in suffixes:
-                add(depth, p.name, first_comment(p))
-
-    about = {
-        "nbs": "the source: notebooks that teach, test and export",
-        "debias_nb": "the package, exported by nbdev-export, one module per notebook; never edited by hand",
-        "tests": "the suite around the notebooks",
-        "scripts": "the README's commands",
-        "benchmarks": "speed, measured side by side",
-        }
-    for d, note in about.items():
-        if not (root / d).is_dir():
+    lines = []
+    for name, note in ABOUT.items():
+        lines.append(tree_line(0, name + "/", note))
+        if name != "debias_nb":
+            lines += folder_lines(root / name, 1)
             continue
-        add(0, d + "/", note)
-        if d == "debias_nb":
-            for p in sorted((root / d).rglob("*.yaml")):
-                add(1, p.relative_to(root / d).as_posix(), first_comment(p))
-        else:
-            folder(root / d, 1, {".ipynb", ".py", ".md", ".json", ".jsonl", ".yaml", ".yml", ".png"})
-    add(0, ".ci/run", NOTES[".ci/run"])
-    for n in [
-        "settings.ini",
-        "setup.py",
-        "pyproject.toml",
-        "constraints.txt",
-        "MANIFEST.in",
-        "CHANGELOG.md",
-        "LICENSE",
-        "README.md",
-    ]:
-        add(0, n, first_comment(root / n))
-    return "\n".join(out)
+        for path in sorted((root / name).rglob("*.yaml")):
+            lines.append(tree_line(1, path.relative_to(root / name).as_posix(), first_comment(path)))
+    lines.append(tree_line(0, ".ci/run", NOTES[".ci/run"]))
+    lines += [tree_line(0, name, first_comment(root / name)) for name in TOP.split()]
+    return "\n".join(lines)
 
 
 def relink(md, depth="nbs"):

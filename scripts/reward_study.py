@@ -11,7 +11,7 @@
     python scripts/reward_study.py --seeds 0 1 2 3 --encoder minilm --examples 8000 --lr 2e-4
         # the same, pretrained -> reward_worlds_minilm.json, 15 minutes a seed on one core
 
-Parts given are added to what nbs/results/reward/reward_study.json already holds for the same data and settings. `--seeds`
+Parts given are added to what nbs/results/reward/reward_study.json holds for the same data and settings. `--seeds`
 keeps what it makes under `--models` and goes on where it was interrupted; several processes may share the seeds among
 them, and one with all of them sums up.
 """

@@ -1,4 +1,4 @@
-"Passes the tests: sets up `.venv` with the dev extra, then linters, type checker and pytest. More arguments go to pytest."
+"""Passes the tests: sets up `.venv`, then linters, type checker and pytest. More arguments go to pytest."""
 
 import os
 import subprocess

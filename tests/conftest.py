@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread per process, the notebook runners, and a summary of what was skipped inside notebooks."""
+"""Shared by all tests: one thread a process, the notebook runners, and what was skipped inside notebooks."""
 
 import json
 import os
@@ -48,7 +48,8 @@ def pytest_addoption(parser):
     g.addoption(
         "--record-times",
         action="store_true",
-        help="write the seconds of each notebook to tests/notebook_seconds.json, from where the README takes its minutes",
+        help="write the seconds of each notebook to tests/notebook_seconds.json, from where the README takes its "
+        "minutes",
     )
 
 
@@ -102,7 +103,7 @@ class NotebookServer:
 
 @pytest.fixture(scope="session")
 def notebook_runs(request):
-    """{notebook: future}: those selected start at once, `--jobs` at a time, so that waiting for one is work on the next."""
+    """{notebook: future}: those selected start at once, `--jobs` at a time."""
     items = [i for i in request.session.items if "notebook_runs" in getattr(i, "fixturenames", ())]
     names = [i.callspec.params["notebook"] for i in items]
     jobs = max(1, request.config.getoption("--jobs"))

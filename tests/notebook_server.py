@@ -1,6 +1,7 @@
-"""Runs notebooks with nbdev's own tester, each in a forked process of its own that finds torch and transformers already imported.
+"""Runs notebooks with nbdev's tester, each in a forked process that finds torch and transformers imported.
 
-Reads one JSON request a line, `{"notebook": ..., "flags": [...], "timeout": seconds}`, and answers one JSON line each as it ends.
+Reads one JSON request a line, `{"notebook": ..., "flags": [...], "timeout": seconds}`, and answers
+one JSON line each as it ends.
 Where the system cannot fork, `run_notebook.py` does the same one process at a time.
 """
 
@@ -33,12 +34,12 @@ def preload():
 
 def start(request):
     """Fork a child that runs one notebook with its output in two files; give its state."""
-    out, err = (tempfile.NamedTemporaryFile(delete=False, suffix=s) for s in (".out", ".err"))
+    out, err = (tempfile.mkstemp(suffix=suffix) for suffix in (".out", ".err"))
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        os.dup2(out.fileno(), 1)
-        os.dup2(err.fileno(), 2)
+        os.dup2(out[0], 1)
+        os.dup2(err[0], 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         from run_notebook import run_one
 
@@ -53,7 +54,9 @@ def start(request):
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    return pid, dict(request, out=out.name, err=err.name, begun=time.perf_counter())
+    os.close(out[0])
+    os.close(err[0])
+    return pid, dict(request, out=out[1], err=err[1], begun=time.perf_counter())
 
 
 def text_of(path):

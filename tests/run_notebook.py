@@ -1,4 +1,4 @@
-"""Runs one notebook with nbdev's own tester: `run_notebook.py NOTEBOOK [FLAG...]`. Exit code 1 on failure, 3 if no cell runs."""
+"""Runs one notebook with nbdev's tester: `run_notebook.py NOTEBOOK [FLAG...]`. Exit code 1: failed, 3: no cell runs."""
 
 import os
 import sys

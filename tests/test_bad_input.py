@@ -1,4 +1,4 @@
-"""Bad input to every command: one clear line that names the thing and the remedy, exit code 2, no traceback, and every file as it was."""
+"""Bad input to every command: one clear line with the remedy, exit code 2, no traceback, every file as it was."""
 
 import contextlib
 import hashlib
@@ -88,8 +88,8 @@ def files(d):
 
 
 CASES = [
-    l.split(" -> ")
-    for l in r"""
+    line.split(" -> ")
+    for line in r"""
 run --preset tinny --out {n} -> unknown preset 'tinny'. Choose one of: tiny
 run --out {d}/thesis -> thesis is not empty and holds no run
 run --out {d}/words.txt -> words.txt is a file, not a folder
@@ -259,7 +259,7 @@ def test_bad_input(line, says, bad, monkeypatch):
             d=bad, n=bad / f"new-{hashlib.sha1(line.encode()).hexdigest()[:8]}", squad=bad / "squad.json"
         ).split()
     )
-    said = [l for l in err.splitlines() if l.startswith("debias-nb")]
+    said = [line for line in err.splitlines() if line.startswith("debias-nb")]
     assert code == 2, err[-1500:]
     assert len(said) == 1 and says in said[0] and "Traceback" not in err, err[-1500:]
     assert len(said[0]) < 600, said[0]

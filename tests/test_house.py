@@ -1,4 +1,4 @@
-"The house stays easy to read: small functions, short lines and patterns, notebooks that open well, a README of one screen."
+"""The house stays easy to read: small functions and patterns, notebooks that open well, a README of one screen."""
 
 import ast
 import json
@@ -16,23 +16,30 @@ package = sorted(p for p in (root / "debias_nb").rglob("*.py") if p.name != "_mo
 
 
 def lines(node):
-    "How many lines a definition takes, without its docstring."
+    """How many lines a definition takes, without its docstring."""
     body = node.body
     doc = body[0].end_lineno - body[0].lineno + 1 if ast.get_docstring(node) else 0
     return node.end_lineno - node.lineno + 1 - doc
 
 
 def too_large(path):
-    "What in a module is larger than agreed."
+    """What in a module is larger than agreed."""
     text = path.read_text(encoding="utf-8")
     where = path.relative_to(root / "debias_nb").with_suffix("").as_posix().replace("/", ".")
     found = [f"{where}: {len(text.splitlines())} lines"] if len(text.splitlines()) > MODULE else []
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and lines(node) > FUNCTION:
+        if (
+            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            and lines(node) > FUNCTION
+            or isinstance(node, ast.ClassDef)
+            and lines(node) > CLASS
+        ):
             found.append(f"{where}.{node.name}: {lines(node)} lines")
-        elif isinstance(node, ast.ClassDef) and lines(node) > CLASS:
-            found.append(f"{where}.{node.name}: {lines(node)} lines")
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "re":
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and getattr(node.func.value, "id", "") == "re"
+        ):
             first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str) and len(first.value) > PATTERN:
                 found.append(f"{where}:{node.lineno}: a pattern of {len(first.value)} characters")
@@ -46,14 +53,14 @@ def test_sizes(path):
 
 
 def test_exceptions_are_needed():
-    "An exception that is no longer needed is taken off the list."
+    """An exception that is no longer needed is taken off the list."""
     names = {f"{p.relative_to(root / 'debias_nb').with_suffix('').as_posix().replace('/', '.')}" for p in package}
     assert all(any(key == n or key.startswith(n + ".") for n in names) for key in LARGER)
 
 
 @pytest.mark.parametrize("notebook", [n for n in notebooks() if n != "nbs/index.ipynb"])
 def test_notebook_opens_well(notebook):
-    "The first cell is a title and one line; text comes before the first exported function."
+    """The first cell is a title and one line; text comes before the first exported function."""
     cells = json.loads((root / notebook).read_text(encoding="utf-8"))["cells"]
     first = "".join(cells[0]["source"])
     assert re.match(r"# \w+\n\n> \S", first), first[:100]
@@ -69,7 +76,7 @@ def test_readme_is_one_screen():
 
 
 def test_doors():
-    "Rooms hand out their names, and the first shelf holds what it says."
+    """Rooms hand out their names, and the first shelf holds what it says."""
     import importlib
 
     import debias_nb.all

@@ -15,7 +15,7 @@ def test_there_are_notebooks():
 def test_notebook(notebook, notebook_runs, request):
     r = notebook_runs[notebook].result()
     config = request.config
-    notes = [l.strip() for l in r["out"].splitlines() if l.strip().lower().startswith("skipped:")]
+    notes = [line.strip() for line in r["out"].splitlines() if line.strip().lower().startswith("skipped:")]
     if notes:
         config.notebook_notes[notebook] = list(dict.fromkeys(notes))
     if r["rc"] == 3:

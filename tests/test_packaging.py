@@ -24,7 +24,7 @@ def pins():
     lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
     return {
         norm(r.name): next(iter(r.specifier)).version
-        for r in (Requirement(l) for l in lines if l.strip() and l[0] != "#")
+        for r in (Requirement(line) for line in lines if line.strip() and line[0] != "#")
     }
 
 
@@ -73,7 +73,8 @@ def built(tmp_path_factory):
     p = run(
         sys.executable,
         "-c",
-        f"from setuptools.build_meta import build_wheel, build_sdist; build_wheel({str(out)!r}); build_sdist({str(out)!r})",
+        f"from setuptools.build_meta import build_wheel, build_sdist; build_wheel({str(out)!r}); "
+        f"build_sdist({str(out)!r})",
         cwd=src,
     )
     assert p.returncode == 0, p.stderr[-3000:]

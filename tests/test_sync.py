@@ -68,42 +68,48 @@ HOME = re.compile(r"(?<![\w.])/(?:root|home/\w+|Users/\w+|tmp|work|content|priva
 BAR = re.compile(r"\d+%\|.*\||\b\d+(?:\.\d+)?(?:it/s|s/it)\b|\d+(?:\.\d+)?s/ba")
 
 
+PATH = re.compile(r"(?<![\w.])/(?:root|home/\w+|Users/\w+|work)/")
+MOST = 400_000  # characters of one output
+
+
+def output_problems(output):
+    """What an output of a cell should not hold."""
+    data = output.get("data", {})
+    parts = ["".join(v) for k, v in data.items() if k.startswith("text/") and isinstance(v, (str, list))]
+    text = "".join(output.get("text", [])) + "\n".join(parts)
+    if output["output_type"] == "error":
+        yield "an error is kept as output"
+    if m := HOME.search(text):
+        yield f"absolute path in the output: {text[max(0, m.start() - 20) : m.end() + 40]!r}"
+    if m := BAR.search(text):
+        yield f"a progress bar in the output: {m[0][:60]!r}"
+    if "application/vnd.jupyter.widget-view+json" in data:
+        yield "a widget as output"
+    if len(json.dumps(output)) > MOST:
+        yield f"output of {len(json.dumps(output)) // 1000} kB ({MOST // 1000} at most)"
+
+
+def cell_problems(cell):
+    """What a cell should not hold."""
+    for line in "".join(cell["source"]).splitlines():
+        if PATH.search(line):
+            yield f"absolute path in the source: {line.strip()[:100]}"
+    if cell.get("execution_count") is not None:
+        yield "execution count kept"
+    for output in cell.get("outputs", []):
+        yield from output_problems(output)
+
+
 @pytest.mark.parametrize("notebook", notebooks())
 def test_notebook_content(notebook):
     """No absolute paths, progress bars, errors, leftovers or bulky outputs; the first cell is a title and one line."""
-    assert not re.search(r"untitled|[/\\]old[/\\]|-Copy\d|checkpoint", notebook, re.I), (
-        "a leftover, not a notebook of the project"
-    )
+    assert not re.search(r"untitled|[/\\]old[/\\]|-Copy\d|-checkpoint|_checkpoints/", notebook, re.I), "a leftover"
     path = root / notebook
-    nb = json.loads(path.read_text(encoding="utf-8"))
-    problems = []
-    for i, c in enumerate(nb["cells"]):
-        src, outs = "".join(c["source"]), c.get("outputs", [])
-        for line in src.splitlines():
-            if re.search(r"(?<![\w.])/(?:root|home/\w+|Users/\w+|work)/", line):
-                problems.append(f"cell {i}: absolute path in the source: {line.strip()[:100]}")
-        if c.get("execution_count") is not None:
-            problems.append(f"cell {i}: execution count kept")
-        for o in outs:
-            if o["output_type"] == "error":
-                problems.append(f"cell {i}: an error is kept as output")
-            data = o.get("data", {})
-            text = "".join(o.get("text", [])) + "\n".join(
-                "".join(v) for k, v in data.items() if k.startswith("text/") and isinstance(v, (str, list))
-            )
-            if m := HOME.search(text):
-                problems.append(
-                    f"cell {i}: absolute path in the output: {text[max(0, m.start() - 20) : m.end() + 40]!r}"
-                )
-            if m := BAR.search(text):
-                problems.append(f"cell {i}: a progress bar in the output: {m[0][:60]!r}")
-            if "application/vnd.jupyter.widget-view+json" in data:
-                problems.append(f"cell {i}: a widget as output")
-            if len(json.dumps(o)) > 400_000:
-                problems.append(f"cell {i}: output of {len(json.dumps(o)) // 1000} kB (400 at most)")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    problems = [f"cell {i}: {problem}" for i, cell in enumerate(cells) for problem in cell_problems(cell)]
     if path.stat().st_size > 1_500_000:
         problems.append(f"{path.stat().st_size // 1000} kB in all (1500 at most)")
-    first = "".join(nb["cells"][0]["source"]) if nb["cells"] else ""
+    first = "".join(cells[0]["source"]) if cells else ""
     if not re.match(r"# \S.*\n(?:.*\n)*?> \S", first):
         problems.append("the first cell is not '# name', then '> one line'")
     if problems:
