@@ -122,7 +122,7 @@ def test_colab_badges():
     base = url.replace("https://github.com/", "https://colab.research.google.com/github/") + "/blob/main/"
     wrong = []
     for n in notebooks():
-        if n == "nbs/index.ipynb":
+        if n in ("nbs/index.ipynb", "nbs/pages/40_files.ipynb"):  # these list the badges of others
             continue
         for link in re.findall(
             r'https://colab\.research\.google\.com/github/[^\s)"\\]+', (root / n).read_text(encoding="utf-8")
