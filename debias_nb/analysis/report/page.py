@@ -183,7 +183,7 @@ def render_report(
     figures: Mapping[str, str | Path] | None = None,  # name -> image file, inlined in this order
     samples: list[dict] | None = None,  # {'prompt', 'group', 'category', <model>: response, <model>_label: label}
     config: dict | None = None,  # the run's config; subtitle and methods are made from it
-    environment: dict | None = None,  # as `core.environment` gives it
+    environment: dict | None = None,  # as `core.run_folder.environment` gives it
     path: str | Path | None = None,  # where to write the page; None only returns it
     title: str = "Bias report",  # on top and in the browser's tab
     note: str = "",  # a line above everything, e.g. that these are toy numbers
