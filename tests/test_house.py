@@ -76,7 +76,7 @@ def test_readme_is_one_screen():
 
 
 def test_doors():
-    """Rooms hand out their names, and the first shelf holds what it says."""
+    """Rooms hand out their names, and the names that matter first are there."""
     import importlib
 
     import debias_nb.all
