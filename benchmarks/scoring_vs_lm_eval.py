@@ -2,10 +2,12 @@
 
     python benchmarks/scoring_vs_lm_eval.py --items 240 --out benchmarks/scoring_vs_lm_eval.json
 
-Needs the `eval` extra (lm_eval) and $DEBIAS_NB_DATA with BBQ, CrowS-Pairs and StereoSet. Each (task, engine) runs in a process of its own, on the same random
-weights of the chosen shape (speed does not depend on what the weights say) and a BPE tokenizer trained on the benchmark texts, so that no download is needed;
-`--model` takes a folder or hub id instead. Times are of scoring alone (tokenisation included, loading excluded), by the clock and in CPU seconds of the process; on a machine
-that does other work too, read the CPU ratio. The answers are compared request by request."""
+Needs the `eval` extra (lm_eval) and $DEBIAS_NB_DATA with BBQ, CrowS-Pairs and StereoSet. Each (task, engine) runs in a
+process of its own, on the same random weights of the chosen shape (speed does not depend on what the weights say) and a
+BPE tokenizer trained on the benchmark texts, so that no download is needed; `--model` takes a folder or hub id instead.
+Times are of scoring alone (tokenisation included, loading excluded), by the clock and in CPU seconds of the process; on
+a machine that does other work too, read the CPU ratio. The answers are compared request by request."""
+
 import argparse
 import json
 import os
@@ -15,112 +17,308 @@ import tempfile
 import time
 from pathlib import Path
 
-SHAPES = dict( # SmolLM-135M, Qwen2.5-0.5B, Llama-3.1-8B, as published in their configs; tiny is for a smoke test
-    tiny=dict(vocab_size=8192, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2),
-    m135=dict(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3, tie_word_embeddings=True),
-    b05=dict(vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2, tie_word_embeddings=True),
-    b8=dict(vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8))
-TASKS = dict(bbq=('BBQ, three answers as continuations', 5), bbq_chat=('BBQ in a chat template, options listed, letters scored', 3),
-             bbq_chat_answers=('BBQ in a chat template, three answers as continuations', 3), crows=('CrowS-Pairs', 1.5), stereoset=('StereoSet', 1.5))
-CHAT = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-SYSTEM = 'You are a helpful assistant. You answer questions about short texts truthfully, from what the text says.'
+SHAPES = dict(  # SmolLM-135M, Qwen2.5-0.5B, Llama-3.1-8B, as published in their configs; tiny is for a smoke test
+    tiny=dict(
+        vocab_size=8192,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    ),
+    m135=dict(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        tie_word_embeddings=True,
+    ),
+    b05=dict(
+        vocab_size=151936,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    ),
+    b8=dict(
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+    ),
+)
+TASKS = dict(
+    bbq=("BBQ, three answers as continuations", 5),
+    bbq_chat=("BBQ in a chat template, options listed, letters scored", 3),
+    bbq_chat_answers=("BBQ in a chat template, three answers as continuations", 3),
+    crows=("CrowS-Pairs", 1.5),
+    stereoset=("StereoSet", 1.5),
+)
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SYSTEM = "You are a helpful assistant. You answer questions about short texts truthfully, from what the text says."
 
 
 def requests_of(task, items, tokenizer):
-    "(context, continuation) pairs of about `items` items, whole groups."
-    from debias_nb import benchmarks as b
-    if task.startswith('bbq'):
-        its = b.sample_groups(b.load_bbq(log=lambda m: None), items, seed=0)
-        if task == 'bbq': return [(b.mc_prompt(i), ' ' + a) for i in its for a in b.answers(i)], len(its)
-        chat = [b.chat_prompt(tokenizer, b.mc_prompt(i, 'letters' if task == 'bbq_chat' else 'likelihood'), SYSTEM) for i in its]
-        return [(c, a) for c, i in zip(chat, its) for a in ('ABC' if task == 'bbq_chat' else b.answers(i))], len(its)
-    if task == 'crows':
-        its = b.sample_groups(b.load_crows(), items, seed=0, group=lambda i: i['id']); return [('', i[k]) for i in its for k in ('sent_more', 'sent_less')], len(its)
-    its = b.sample_groups(b.load_stereoset(), items, seed=0, group=lambda i: i['target'])
-    return [(i['context'], ' ' + i[k]) if i['split'] == 'intersentence' else ('', i[k]) for i in its for k in ('stereotype', 'anti_stereotype', 'unrelated')], len(its)
+    """(context, continuation) pairs of about `items` items, whole groups."""
+    from debias_nb.analysis.benchmarks.items import answers
+    from debias_nb.analysis.benchmarks.multiple_choice import chat_prompt, mc_prompt
+    from debias_nb.analysis.benchmarks.subsets import sample_groups
+    from debias_nb.analysis.benchmarks.task import get_task
+
+    kind = get_task("bbq" if task.startswith("bbq") else dict(crows="crows_pairs").get(task, task))
+    loaded = kind.load(log=lambda m: None)
+    if task == "stereoset":  # whole target terms, as when the numbers were recorded
+        its = sample_groups(loaded, items, seed=0, group=lambda i: i["target"])
+    else:
+        its = kind.sample(loaded, items)
+    if task == "bbq":
+        return [(mc_prompt(i), " " + a) for i in its for a in answers(i)], len(its)
+    if task.startswith("bbq"):
+        mode = "letters" if task == "bbq_chat" else "likelihood"
+        chat = [chat_prompt(tokenizer, mc_prompt(i, mode), SYSTEM) for i in its]
+        return [(c, a) for c, i in zip(chat, its) for a in ("ABC" if task == "bbq_chat" else answers(i))], len(its)
+    if task == "crows":
+        return [("", i[k]) for i in its for k in ("sent_more", "sent_less")], len(its)
+    return [
+        (i["context"], " " + i[k]) if i["split"] == "intersentence" else ("", i[k])
+        for i in its
+        for k in ("stereotype", "anti_stereotype", "unrelated")
+    ], len(its)
 
 
 def make_tokenizer(folder, vocab):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from debias_nb import benchmarks as b
-    texts = [i[k] for i in b.load_bbq(log=lambda m: None)[::4] for k in ('context', 'question', 'ans0', 'ans1', 'ans2')] + [i[k] for i in b.load_crows() for k in ('sent_more', 'sent_less')]
-    texts += [i[k] for i in b.load_stereoset() for k in ('context', 'stereotype', 'unrelated')]
-    t = Tokenizer(models.BPE()); t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False); t.decoder = decoders.ByteLevel()
-    t.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=min(16000, vocab), show_progress=False, special_tokens=['<s>', '</s>', '<|im_start|>', '<|im_end|>'], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-    tok = PreTrainedTokenizerFast(tokenizer_object=t, bos_token='<s>', eos_token='</s>', pad_token='</s>'); tok.chat_template = CHAT; tok.save_pretrained(folder)
+    from debias_nb.analysis.benchmarks.task import get_task
+
+    read = dict(
+        bbq=("context", "question", "ans0", "ans1", "ans2"),
+        crows_pairs=("sent_more", "sent_less"),
+        stereoset=("context", "stereotype", "unrelated"),
+    )
+    texts = []
+    for name, fields in read.items():
+        items = get_task(name).load(log=lambda m: None)
+        texts += [i[k] for i in (items[::4] if name == "bbq" else items) for k in fields]
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=min(16000, vocab),
+            show_progress=False,
+            special_tokens=["<s>", "</s>", "<|im_start|>", "<|im_end|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
+    tok = PreTrainedTokenizerFast(tokenizer_object=t, bos_token="<s>", eos_token="</s>", pad_token="</s>")
+    tok.chat_template = CHAT
+    tok.save_pretrained(folder)
 
 
 def load(a):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
-    dtype = getattr(torch, a.dtype); tok = AutoTokenizer.from_pretrained(a.model or a.tokenizer)
-    if a.model: return AutoModelForCausalLM.from_pretrained(a.model, dtype=dtype).to(a.device).eval(), tok
-    torch.manual_seed(0); torch.set_default_dtype(dtype)
-    with torch.device(a.device): m = AutoModelForCausalLM.from_config(LlamaConfig(**SHAPES[a.shape], max_position_embeddings=2048, bos_token_id=0, eos_token_id=1))
-    torch.set_default_dtype(torch.float32); return m.eval(), tok
+
+    dtype = getattr(torch, a.dtype)
+    tok = AutoTokenizer.from_pretrained(a.model or a.tokenizer)
+    if a.model:
+        return AutoModelForCausalLM.from_pretrained(a.model, dtype=dtype).to(a.device).eval(), tok
+    torch.manual_seed(0)
+    torch.set_default_dtype(dtype)
+    with torch.device(a.device):
+        m = AutoModelForCausalLM.from_config(
+            LlamaConfig(**SHAPES[a.shape], max_position_embeddings=2048, bos_token_id=0, eos_token_id=1)
+        )
+    torch.set_default_dtype(torch.float32)
+    return m.eval(), tok
 
 
 def child(a):
-    "One engine on one task; prints a JSON line."
+    """One engine on one task; prints a JSON line."""
     import resource
 
     import torch
-    torch.set_num_threads(a.threads); model, tok = load(a); reqs, n_items = requests_of(a.task, a.items, tok)
-    if a.engine == 'lm_eval':
+
+    torch.set_num_threads(a.threads)
+    model, tok = load(a)
+    reqs, n_items = requests_of(a.task, a.items, tok)
+    if a.engine == "lm_eval":
         from lm_eval.api.instance import Instance
         from lm_eval.models.huggingface import HFLM
-        longest = max(len(tok.encode(c + k)) for c, k in reqs); batch = max(1, a.budget//longest)
+
+        longest = max(len(tok.encode(c + k)) for c, k in reqs)
+        batch = max(1, a.budget // longest)
         lm = HFLM(pretrained=model, tokenizer=tok, batch_size=batch, max_length=2048)
-        run = lambda rs: [x[0] for x in lm.loglikelihood([Instance(request_type='loglikelihood', doc={}, arguments=r, idx=i) for i, r in enumerate(rs)], disable_tqdm=True)]
+        run = lambda rs: [
+            x[0]
+            for x in lm.loglikelihood(
+                [Instance(request_type="loglikelihood", doc={}, arguments=r, idx=i) for i, r in enumerate(rs)],
+                disable_tqdm=True,
+            )
+        ]
         about = dict(batch_size=batch)
     else:
-        from debias_nb.scoring import Scorer
-        s = Scorer(model, tok, token_budget=a.budget, max_length=2048, row_width=a.row_width); run = lambda rs: [x.logprob for x in s.score(rs)]; about = s.stats
-    run(reqs[:6]) # kernels, and our probe, warmed up
-    sync = torch.cuda.synchronize if a.device.startswith('cuda') else (lambda: None)
-    if a.device.startswith('cuda'): torch.cuda.reset_peak_memory_stats()
-    sync(); t0, c0 = time.perf_counter(), time.process_time(); scores = run(reqs); sync(); wall, cpu = time.perf_counter() - t0, time.process_time() - c0
-    if a.engine == 'ours': about = {k: s.stats[k] for k in ('method', 'tokens', 'nodes', 'rows', 'cached_prefix') if k in s.stats}
-    mem = torch.cuda.max_memory_allocated()/2**20 if a.device.startswith('cuda') else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
-    Path(a.scores).write_text(json.dumps(scores)); print('RESULT ' + json.dumps(dict(seconds=round(wall, 2), cpu_seconds=round(cpu, 2), peak_memory_mib=round(mem), requests=len(reqs), items=n_items, **about)))
+        from debias_nb.models.scorer import Scorer
+
+        s = Scorer(model, tok, token_budget=a.budget, max_length=2048, row_width=a.row_width)
+        run = lambda rs: [x.logprob for x in s.score(rs)]
+        about = s.stats
+    run(reqs[:6])  # kernels, and our probe, warmed up
+    sync = torch.cuda.synchronize if a.device.startswith("cuda") else (lambda: None)
+    if a.device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+    sync()
+    t0, c0 = time.perf_counter(), time.process_time()
+    scores = run(reqs)
+    sync()
+    wall, cpu = time.perf_counter() - t0, time.process_time() - c0
+    if a.engine == "ours":
+        about = {k: s.stats[k] for k in ("method", "tokens", "nodes", "rows", "cached_prefix") if k in s.stats}
+    mem = (
+        torch.cuda.max_memory_allocated() / 2**20
+        if a.device.startswith("cuda")
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    )
+    Path(a.scores).write_text(json.dumps(scores))
+    print(
+        "RESULT "
+        + json.dumps(
+            dict(
+                seconds=round(wall, 2),
+                cpu_seconds=round(cpu, 2),
+                peak_memory_mib=round(mem),
+                requests=len(reqs),
+                items=n_items,
+                **about,
+            )
+        )
+    )
+
+
+def parser():
+    """The options; the last four are for the child processes."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--tasks", default=",".join(TASKS))
+    p.add_argument("--items", type=int, default=240, help="about how many items of each task")
+    p.add_argument("--growth", default="", help="further item counts for BBQ, e.g. 120,480,960 (ours only)")
+    p.add_argument("--shape", default="m135", choices=SHAPES)
+    p.add_argument("--model", help="a folder or hub id instead of a shape")
+    p.add_argument("--dtype", default="float32")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--budget", type=int, default=4096, help="tokens in one forward pass, both engines")
+    p.add_argument("--row-width", type=int, help="nodes in one row of the tree (default: the scorer's choice)")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--out")
+    for x in ("task", "engine", "tokenizer", "scores"):
+        p.add_argument(f"--{x}", help=argparse.SUPPRESS)
+    return p
+
+
+def in_a_process(a, folder, task, engine, items):
+    """(result, scores) of one engine on one task."""
+    scores = Path(folder) / f"{task}.{engine}.json"
+    options = dict(task=task, engine=engine, tokenizer=a.tokenizer, scores=scores, items=items)
+    options |= {k: getattr(a, k) for k in ("budget", "threads", "shape", "dtype", "device", "model")}
+    options["row-width"] = a.row_width
+    given = [str(x) for k, v in options.items() if v is not None for x in (f"--{k}", v)]
+    r = subprocess.run([sys.executable, __file__, *given], capture_output=True, text=True)
+    line = [x for x in r.stdout.splitlines() if x.startswith("RESULT ")]
+    if not line:
+        sys.exit(f"scoring_vs_lm_eval: {task} with {engine} failed:\n{r.stderr[-2000:]}")
+    return json.loads(line[0][7:]), json.loads(scores.read_text())
+
+
+def compare(a, folder, task):
+    """Both engines on one task."""
+    (ours, our_scores), (theirs, their_scores) = (
+        in_a_process(a, folder, task, e, a.items) for e in ("ours", "lm_eval")
+    )
+    difference = max(abs(x - y) for x, y in zip(our_scores, their_scores))
+    clock, cpu = (theirs[k] / max(ours[k], 1e-9) for k in ("seconds", "cpu_seconds"))
+    print(
+        f"{task:17} {theirs['seconds']:8.1f} s -> {ours['seconds']:7.1f} s   {clock:5.2f} x "
+        f"(cpu time {cpu:5.2f} x, goal {TASKS[task][1]})  "
+        f"memory {theirs['peak_memory_mib']} -> {ours['peak_memory_mib']} MiB  "
+        f"{ours.get('tokens')} tokens -> {ours.get('nodes')} nodes  largest difference {difference:.1e}",
+        flush=True,
+    )
+    return dict(
+        load_average=os.getloadavg()[0],
+        what=TASKS[task][0],
+        goal=TASKS[task][1],
+        ratio=round(clock, 2),
+        ratio_cpu=round(cpu, 2),
+        largest_difference=difference,
+        ours=ours,
+        lm_eval=theirs,
+    )
+
+
+def grow(a, folder, n):
+    """Our scorer on more items of BBQ."""
+    found, _ = in_a_process(a, folder, "bbq", "ours", n)
+    print(f"growth: {found['items']} items in {found['seconds']} s, {found['peak_memory_mib']} MiB", flush=True)
+    return {k: found.get(k) for k in ("items", "seconds", "cpu_seconds", "peak_memory_mib", "nodes")}
+
+
+def head(a):
+    """What stands over the results; a file of the same settings is added to."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from debias_nb.core.files import read_json
+    from debias_nb.core.run_folder import environment
+
+    names = ("items", "shape", "model", "dtype", "device", "budget", "row_width", "threads")
+    settings = {k: getattr(a, k) for k in names}
+    out = dict(settings=settings, environment=environment(), load_average=os.getloadavg(), tasks={}, growth=[])
+    try:
+        out["environment"]["versions"]["lm_eval"] = version("lm_eval")
+    except PackageNotFoundError:
+        sys.exit('scoring_vs_lm_eval: lm_eval is not installed; pip install "debias_nb[eval]"')
+    if a.out and Path(a.out).is_file() and (old := read_json(a.out))["settings"] == settings:
+        out["tasks"], out["growth"] = old["tasks"], old["growth"]
+    return out
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    p.add_argument('--tasks', default=','.join(TASKS)); p.add_argument('--items', type=int, default=240, help='about how many items of each task'); p.add_argument('--growth', default='', help='further item counts for BBQ, e.g. 120,480,960 (ours only)')
-    p.add_argument('--shape', default='m135', choices=SHAPES); p.add_argument('--model', help='a folder or hub id instead of a shape'); p.add_argument('--dtype', default='float32'); p.add_argument('--device', default='cpu')
-    p.add_argument('--budget', type=int, default=4096, help='tokens in one forward pass, both engines'); p.add_argument('--row-width', type=int, help='nodes in one row of the tree (default: what the scorer chooses for the device)'); p.add_argument('--threads', type=int, default=1); p.add_argument('--out')
-    for x in ('task', 'engine', 'tokenizer', 'scores'): p.add_argument(f'--{x}', help=argparse.SUPPRESS)
-    a = p.parse_args()
-    if a.engine: return child(a)
-    if not os.environ.get('DEBIAS_NB_DATA'): sys.exit('scoring_vs_lm_eval: set DEBIAS_NB_DATA to a folder with BBQ, CrowS-Pairs and StereoSet')
-    tasks = [t for t in a.tasks.split(',') if t]; unknown = [t for t in tasks if t not in TASKS]
-    if unknown: sys.exit(f'scoring_vs_lm_eval: no task {unknown[0]!r}; there are {", ".join(TASKS)}')
-    from debias_nb.core import environment, read_json, write_json
-    out = dict(settings={k: getattr(a, k) for k in ('items', 'shape', 'model', 'dtype', 'device', 'budget', 'row_width', 'threads')}, environment=environment(), load_average=os.getloadavg(), tasks={}, growth=[])
-    try: from importlib.metadata import version; out['environment']['versions']['lm_eval'] = version('lm_eval')
-    except Exception: sys.exit('scoring_vs_lm_eval: lm_eval is not installed; pip install "debias_nb[eval]"')
-    if a.out and Path(a.out).is_file() and (old := read_json(a.out))['settings'] == out['settings']: out['tasks'], out['growth'] = old['tasks'], old['growth'] # a file of the same settings is added to
-    with tempfile.TemporaryDirectory() as d:
-        a.tokenizer = f'{d}/tok'; make_tokenizer(a.tokenizer, SHAPES[a.shape]['vocab_size'])
-        def one(task, engine, items):
-            f = f'{d}/{task}.{engine}.json'; cmd = [sys.executable, __file__, '--task', task, '--engine', engine, '--tokenizer', a.tokenizer, '--scores', f, '--items', str(items), '--budget', str(a.budget), '--threads', str(a.threads),
-                '--shape', a.shape, '--dtype', a.dtype, '--device', a.device, *(['--row-width', str(a.row_width)] if a.row_width else []), *(['--model', a.model] if a.model else [])]
-            r = subprocess.run(cmd, capture_output=True, text=True); line = [x for x in r.stdout.splitlines() if x.startswith('RESULT ')]
-            if not line: sys.exit(f'scoring_vs_lm_eval: {task} with {engine} failed:\n{r.stderr[-2000:]}')
-            return json.loads(line[0][7:]), json.loads(Path(f).read_text())
-        for t in tasks:
-            (o, so), (e, se) = one(t, 'ours', a.items), one(t, 'lm_eval', a.items); diff = max(abs(x - y) for x, y in zip(so, se))
-            out['tasks'][t] = dict(load_average=os.getloadavg()[0], what=TASKS[t][0], goal=TASKS[t][1], ratio=round(e['seconds']/o['seconds'], 2), ratio_cpu=round(e['cpu_seconds']/o['cpu_seconds'], 2), largest_difference=diff, ours=o, lm_eval=e)
-            print(f"{t:17} {e['seconds']:8.1f} s -> {o['seconds']:7.1f} s   {e['seconds']/o['seconds']:5.2f} x (cpu time {e['cpu_seconds']/max(o['cpu_seconds'], 1e-9):5.2f} x, goal {TASKS[t][1]})  memory {e['peak_memory_mib']} -> {o['peak_memory_mib']} MiB  "
-                  f"{o.get('tokens')} tokens -> {o.get('nodes')} nodes  largest difference {diff:.1e}", flush=True)
-            if a.out: write_json(a.out, out)
-        for n in (int(x) for x in a.growth.split(',') if x):
-            o, _ = one('bbq', 'ours', n); out['growth'] = [g for g in out['growth'] if g['items'] != o['items']]; out['growth'].append(dict(items=o['items'], seconds=o['seconds'], cpu_seconds=o['cpu_seconds'], peak_memory_mib=o['peak_memory_mib'], nodes=o.get('nodes')))
-            print(f"growth: {o['items']} items in {o['seconds']} s, {o['peak_memory_mib']} MiB", flush=True)
-    if a.out: write_json(a.out, out)
+    """Every task with both engines, each in a process of its own."""
+    a = parser().parse_args()
+    if a.engine:
+        return child(a)
+    if not os.environ.get("DEBIAS_NB_DATA"):
+        sys.exit("scoring_vs_lm_eval: set DEBIAS_NB_DATA to a folder with BBQ, CrowS-Pairs and StereoSet")
+    tasks = [t for t in a.tasks.split(",") if t]
+    unknown = [t for t in tasks if t not in TASKS]
+    if unknown:
+        sys.exit(f"scoring_vs_lm_eval: no task {unknown[0]!r}; there are {', '.join(TASKS)}")
+    from debias_nb.core.files import write_json
+
+    out = head(a)
+    with tempfile.TemporaryDirectory() as folder:
+        a.tokenizer = f"{folder}/tok"
+        make_tokenizer(a.tokenizer, SHAPES[a.shape]["vocab_size"])
+        for task in tasks:
+            out["tasks"][task] = compare(a, folder, task)
+            if a.out:
+                write_json(a.out, out)
+        for n in (int(x) for x in a.growth.split(",") if x):
+            row = grow(a, folder, n)
+            out["growth"] = [g for g in out["growth"] if g["items"] != row["items"]] + [row]
+    if a.out:
+        write_json(a.out, out)
 
 
-if __name__ == '__main__': main()
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,19 @@
-"The main job: sets up `.venv`, then runs the tiny preset end to end into `runs/demo`. More arguments go to `debias-nb run`."
-import os, subprocess, sys
+"""The main job: sets up `.venv`, runs the tiny preset into `runs/demo`. More arguments go to `debias-nb run`."""
+
+import os
+import subprocess
+import sys
 
 from bootstrap import bin_dir, ensure, root, say
 
+
 def main():
     ensure()
-    exe = bin_dir/('debias-nb.exe' if os.name == 'nt' else 'debias-nb')
-    cmd = [str(exe), 'run', '--preset', 'tiny', '--out', 'runs/demo', '--seed', '0'] + sys.argv[1:]
-    say(' '.join(['debias-nb'] + cmd[1:]))
+    exe = bin_dir / ("debias-nb.exe" if os.name == "nt" else "debias-nb")
+    cmd = [str(exe), "run", "--preset", "tiny", "--out", "runs/demo", "--seed", "0"] + sys.argv[1:]
+    say(" ".join(["debias-nb"] + cmd[1:]))
     sys.exit(subprocess.run(cmd, cwd=str(root)).returncode)
 
-if __name__ == '__main__': main()
+
+if __name__ == "__main__":
+    main()

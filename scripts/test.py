@@ -1,18 +1,36 @@
-"Passes the tests: sets up `.venv` with the dev extra, then ruff and pytest. More arguments go to pytest."
-import os, subprocess, sys
+"""Passes the tests: sets up `.venv`, then linters, type checker and pytest. More arguments go to pytest."""
+
+import os
+import subprocess
+import sys
 
 from bootstrap import ensure, root, say
 
-def main():
-    python = ensure('dev')
-    env = dict(os.environ, TOKENIZERS_PARALLELISM='false', MPLBACKEND='Agg')
-    for k in ('HF_HUB_OFFLINE', 'OMP_NUM_THREADS'): env.setdefault(k, '1')  # no network; two notebooks share two cores better than each takes both
-    paths = ['debias_nb', 'tests', 'scripts', 'setup.py'] + [d for d in ('benchmarks',) if (root/d).is_dir()]
-    say('ruff check ' + ' '.join(paths))
-    ruff = subprocess.run([python, '-m', 'ruff', 'check', '-q'] + paths, cwd=str(root)).returncode
-    say('pytest ' + ' '.join(sys.argv[1:]))
-    tests = subprocess.run([python, '-m', 'pytest'] + sys.argv[1:], cwd=str(root), env=env).returncode
-    say('ruff %s, pytest %s' % tuple('failed' if r else 'passed' for r in (ruff, tests)))
-    sys.exit(ruff or tests)
+CHECKED = ["nbs", "debias_nb", "tests", "scripts", "benchmarks", "setup.py"]
+CHECKS = {  # what is run before the tests
+    "ruff check": ["-m", "ruff", "check", "-q", *CHECKED],
+    "ruff format": ["-m", "ruff", "format", "--check", "-q", *(c for c in CHECKED if c != "debias_nb")],
+    "order of rooms": ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+    "mypy": ["-m", "mypy"],
+}
 
-if __name__ == '__main__': main()
+
+def main():
+    python = ensure("dev")
+    env = dict(os.environ, TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
+    for k in ("HF_HUB_OFFLINE", "OMP_NUM_THREADS"):
+        env.setdefault(k, "1")  # no network; two notebooks share two cores better than each takes both
+    failed = []
+    for name, arguments in CHECKS.items():
+        say(name)
+        if subprocess.run([python, *arguments], cwd=str(root), env=env).returncode:
+            failed.append(name)
+    say("pytest " + " ".join(sys.argv[1:]))
+    if subprocess.run([python, "-m", "pytest", *sys.argv[1:]], cwd=str(root), env=env).returncode:
+        failed.append("pytest")
+    say("failed: " + ", ".join(failed) if failed else "everything passed")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,20 +1,32 @@
-"Runs one notebook with nbdev's own tester: `run_notebook.py NOTEBOOK [FLAG...]`. Prints what its cells print; exit code 1 on failure, 3 if no cell runs."
+"""Runs one notebook with nbdev's tester: `run_notebook.py NOTEBOOK [FLAG...]`. Exit code 1: failed, 3: no cell runs."""
+
 import os
 import sys
 from pathlib import Path
 
-from nbdev.config import get_config
-from nbdev.test import nb_test_cells, test_nb
 
-path, force = Path(sys.argv[1]).resolve(), sys.argv[2:]
-os.environ['NBDEV_TEST'] = '1'
-cfg = get_config(path.parent)
-skip = cfg.tst_flags.split() if isinstance(cfg.tst_flags, str) else list(cfg.tst_flags)
-if not nb_test_cells(path, skip, force): sys.exit(3)
-import torch
+def run_one(notebook, flags):
+    """Run the cells of one notebook in this process, as nbdev-test would; give the exit code."""
+    from nbdev.config import get_config
+    from nbdev.test import nb_test_cells, test_nb
 
-torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
-ok, _ = test_nb(path, skip_flags=skip, force_flags=force, basepath=cfg.config_path, verbose=True, profile=False)
-sys.stdout.flush()
-sys.stderr.flush()
-os._exit(0 if ok else 1)  # threads left by a notebook must not hold the suite up
+    path = Path(notebook).resolve()
+    os.environ["NBDEV_TEST"] = "1"
+    config = get_config(path.parent)
+    skip = config.tst_flags.split() if isinstance(config.tst_flags, str) else list(config.tst_flags)
+    if not nb_test_cells(path, skip, flags):
+        return 3
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    passed, _ = test_nb(
+        path, skip_flags=skip, force_flags=flags, basepath=config.config_path, verbose=True, profile=False
+    )
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    code = run_one(sys.argv[1], sys.argv[2:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads left by a notebook must not hold the suite up

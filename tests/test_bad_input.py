@@ -1,4 +1,5 @@
-"Bad input to every command: one clear line that names the thing and the remedy, exit code 2, no traceback, and every file as it was."
+"""Bad input to every command: one clear line with the remedy, exit code 2, no traceback, every file as it was."""
+
 import contextlib
 import hashlib
 import io
@@ -6,32 +7,89 @@ import json
 
 import pytest
 
-row = dict(example_id=1, question_index='1', question_polarity='neg', context_condition='ambig', category='Toy', context='A man and a woman met.', question='Who was late?', ans0='The man', ans1='The woman', ans2='Not known',
-           label=2, answer_info=dict(ans0=['man', 'M'], ans1=['woman', 'F'], ans2=['unknown', 'unknown']))
+row = dict(
+    example_id=1,
+    question_index="1",
+    question_polarity="neg",
+    context_condition="ambig",
+    category="Toy",
+    context="A man and a woman met.",
+    question="Who was late?",
+    ans0="The man",
+    ans1="The woman",
+    ans2="Not known",
+    label=2,
+    answer_info=dict(ans0=["man", "M"], ans1=["woman", "F"], ans2=["unknown", "unknown"]),
+)
 
-squad = dict(version='v2.0', data=[dict(title='Boats', paragraphs=[dict(context='Lena has a red boat. It is old.', qas=[dict(id='q1', question='Which colour has the boat?', answers=[dict(text='red', answer_start=11)], is_impossible=False)])])])
-trace = dict(prompt='Lena has a red boat. Which colour has the boat?', reasoning='The boat is red.', answer='red', gold='red')
+squad = dict(
+    version="v2.0",
+    data=[
+        dict(
+            title="Boats",
+            paragraphs=[
+                dict(
+                    context="Lena has a red boat. It is old.",
+                    qas=[
+                        dict(
+                            id="q1",
+                            question="Which colour has the boat?",
+                            answers=[dict(text="red", answer_start=11)],
+                            is_impossible=False,
+                        )
+                    ],
+                )
+            ],
+        )
+    ],
+)
+trace = dict(
+    prompt="Lena has a red boat. Which colour has the boat?", reasoning="The boat is red.", answer="red", gold="red"
+)
 
-@pytest.fixture(scope='module')
+
+@pytest.fixture(scope="module")
 def bad(tmp_path_factory):
-    "A folder with everything that may go wrong in it."
-    d = tmp_path_factory.mktemp('bad')
-    (d/'empty.jsonl').write_text(''); (d/'binary.jsonl').write_bytes(bytes(range(256))*20); (d/'cut.jsonl').write_text('{"example_id": 1, "prediction": 0}\n{"example_id": 2, "predic')
-    (d/'list.json').write_text('[1, 2]'); (d/'nan.jsonl').write_text('{"example_id": 1, "prediction": NaN}\n'); (d/'words.txt').write_text('one\ntwo\n')
-    (d/'folder').mkdir(); (d/'thesis').mkdir(); (d/'thesis'/'thesis.tex').write_text('years of work')
-    (d/'norun').mkdir(); (d/'norun'/'config.json').write_text('{"kind": "somebody else\'s"}'); (d/'cutrun').mkdir(); (d/'cutrun'/'config.json').write_text('{"preset": "ti')
-    (d/'noweights').mkdir(); (d/'noweights'/'config.json').write_text('{"model_type": "llama"}')
-    (d/'pickled').mkdir(); (d/'pickled'/'config.json').write_text('{"model_type": "llama"}'); (d/'pickled'/'pytorch_model.bin').write_bytes(b'x')
-    for name, text in dict(emptydata='', cutdata='{"id": "train-0", "prompt": "Who', binarydata=None).items():
-        (d/name).mkdir(); f = d/name/'train.jsonl'
-        if text is None: f.write_bytes(bytes(range(256)))
-        else: f.write_text(text)
-    (d/'yes.jsonl').write_text(json.dumps(row) + '\n'); (d/'traces.jsonl').write_text(json.dumps(trace) + '\n'); (d/'squad.json').write_text(json.dumps(squad))
+    """A folder with everything that may go wrong in it."""
+    d = tmp_path_factory.mktemp("bad")
+    (d / "empty.jsonl").write_text("")
+    (d / "binary.jsonl").write_bytes(bytes(range(256)) * 20)
+    (d / "cut.jsonl").write_text('{"example_id": 1, "prediction": 0}\n{"example_id": 2, "predic')
+    (d / "list.json").write_text("[1, 2]")
+    (d / "nan.jsonl").write_text('{"example_id": 1, "prediction": NaN}\n')
+    (d / "words.txt").write_text("one\ntwo\n")
+    (d / "folder").mkdir()
+    (d / "thesis").mkdir()
+    (d / "thesis" / "thesis.tex").write_text("years of work")
+    (d / "norun").mkdir()
+    (d / "norun" / "config.json").write_text('{"kind": "somebody else\'s"}')
+    (d / "cutrun").mkdir()
+    (d / "cutrun" / "config.json").write_text('{"preset": "ti')
+    (d / "noweights").mkdir()
+    (d / "noweights" / "config.json").write_text('{"model_type": "llama"}')
+    (d / "pickled").mkdir()
+    (d / "pickled" / "config.json").write_text('{"model_type": "llama"}')
+    (d / "pickled" / "pytorch_model.bin").write_bytes(b"x")
+    for name, text in dict(emptydata="", cutdata='{"id": "train-0", "prompt": "Who', binarydata=None).items():
+        (d / name).mkdir()
+        f = d / name / "train.jsonl"
+        if text is None:
+            f.write_bytes(bytes(range(256)))
+        else:
+            f.write_text(text)
+    (d / "yes.jsonl").write_text(json.dumps(row) + "\n")
+    (d / "traces.jsonl").write_text(json.dumps(trace) + "\n")
+    (d / "squad.json").write_text(json.dumps(squad))
     return d
 
-def files(d): return {p.relative_to(d).as_posix(): hashlib.sha1(p.read_bytes()).hexdigest() for p in d.rglob('*') if p.is_file()}
 
-CASES = [l.split(' -> ') for l in r'''
+def files(d):
+    return {p.relative_to(d).as_posix(): hashlib.sha1(p.read_bytes()).hexdigest() for p in d.rglob("*") if p.is_file()}
+
+
+CASES = [
+    line.split(" -> ")
+    for line in r"""
 run --preset tinny --out {n} -> unknown preset 'tinny'. Choose one of: tiny
 run --out {d}/thesis -> thesis is not empty and holds no run
 run --out {d}/words.txt -> words.txt is a file, not a folder
@@ -42,8 +100,8 @@ run --preset smoke --policy {d}/noweights --out {n} -> noweights: holds no weigh
 run --preset smoke --policy {d}/pickled --out {n} -> pytorch_model.bin (pickle)
 run --preset smoke --policy nobody/nothing-at-all --out {n} -> nobody/nothing-at-all
 run --preset smoke --encoder {d}/none --out {n} -> no such model folder
-run --seed abc -> invalid int value: 'abc'
-runn -> invalid choice: 'runn'
+run --seed abc -> unable to convert "abc" into int
+runn -> unknown command 'runn'
 synth --n 0 --out {n} -> 0
 synth --n -3 --out {n} -> -3
 synth --n 10 --n-eval -1 --out {n} -> -1
@@ -54,9 +112,9 @@ synth --n 10 --out {d}/words.txt -> words.txt
 synth --profile small_world --n 0 --out {n} -> 0
 synth --profile small_world --n -3 --out {n} -> -3
 synth --profile small_world --n 10 --out {d}/thesis -> thesis
-synth --profile large -> invalid choice: 'large'
-synth --seed abc -> invalid int value: 'abc'
-synth --format csv -> invalid choice: 'csv'
+synth --profile large -> Invalid value "large"
+synth --seed abc -> unable to convert "abc" into int
+synth --format csv -> Invalid value "csv"
 synth-llm --out {n} -> Which model
 synth-llm --model m --base-url localhost --out {n} -> is no endpoint
 synth-llm --model m --base-url http://127.0.0.1:9/v1 --n 0 --out {n} -> 0
@@ -69,21 +127,21 @@ synth-llm --model m --base-url http://127.0.0.1:9/v1 --budget-tokens -5 --out {n
 synth-llm --local {d}/none --out {n} -> none
 synth-llm --local {d}/noweights --out {n} -> holds no weights
 synth-llm --model m --base-url http://127.0.0.1:9/v1 --out {d}/thesis -> thesis
-synth-llm --language fr -> invalid choice: 'fr'
+synth-llm --language fr -> Invalid value "fr"
 check --data {d}/none -> none
 check --data {d}/folder -> folder
 check --data {d}/emptydata -> train.jsonl
 check --data {d}/cutdata -> train.jsonl:1
 check --data {d}/binarydata -> train.jsonl
 check --data {d}/words.txt -> words.txt
-train-reward -> the following arguments are required: --data
+train-reward -> --data requires an argument
 train-reward --data {d}/none --out {n} -> none
 train-reward --data {d}/folder --out {n} -> folder
 train-reward --data {d}/emptydata --out {n} -> train.jsonl
 train-reward --data {d}/cutdata --out {n} -> train.jsonl:1
 train-reward --data {d}/binarydata --out {n} -> train.jsonl
 train-reward --data {d}/words.txt --out {n} -> words.txt
-train-reward --data {d}/emptydata --objective best -> invalid choice: 'best'
+train-reward --data {d}/emptydata --objective best -> Invalid value "best"
 baselines --run {d}/none -> is no finished run
 baselines --run {d}/norun -> is no finished run
 baselines --run {d}/words.txt -> is no finished run
@@ -101,8 +159,8 @@ traces --model m --squad {squad} --base-url localhost --out {d}/t.jsonl -> is no
 traces --model m --squad {squad} --base-url http://127.0.0.1:9/v1 --out {d}/thesis -> thesis is a folder
 compare --before {d}/norun --after {d}/norun --out {d}/thesis -> norun
 traces --model {d}/none --local --squad {squad} --out {d}/t.jsonl -> none
-traces --squad {squad} -> the following arguments are required: --model
-traces --model m --rule best -> invalid choice: 'best'
+traces --squad {squad} -> --model requires an argument
+traces --model m --rule best -> Invalid value "best"
 regift --preset nonsense --out {n} -> unknown preset 'nonsense'
 regift --preset paper --out {n} -> GPU
 regift --policy {d}/noweights --out {n} -> --traces
@@ -120,7 +178,7 @@ regift-studies --run {d}/norun --out {n} --seeds 0 -> seeds
 regift-studies --run {d}/norun --out {n} --seeds -2 -> seeds
 regift-studies --run {d}/norun --out {n} --jobs 0 -> jobs
 regift-studies --run {d}/norun --out {n} --traces -4 -> traces
-regift-studies --run {d}/norun --study nonsense -> invalid choice: 'nonsense'
+regift-studies --run {d}/norun --study nonsense -> no study 'nonsense'
 evaluate --model {d}/none --out {n} --benchmarks items:{d}/yes.jsonl -> no such model folder
 evaluate --model {d}/noweights --out {n} --benchmarks items:{d}/yes.jsonl -> holds no weights
 evaluate --model {d}/pickled --out {n} --benchmarks items:{d}/yes.jsonl -> pickle
@@ -139,7 +197,7 @@ evaluate --model {d}/noweights --out {n} --benchmarks items:{d}/yes.jsonl --limi
 evaluate --model {d}/noweights --out {n} --benchmarks items:{d}/yes.jsonl --adapter {d}/none -> weights
 evaluate --model {d}/noweights --out {d}/thesis --benchmarks items:{d}/yes.jsonl -> thesis
 evaluate --model {d}/noweights --out {d}/words.txt --benchmarks items:{d}/yes.jsonl -> words.txt
-evaluate --model {d}/noweights --out {n} --mode nonsense -> invalid choice: 'nonsense'
+evaluate --model {d}/noweights --out {n} --mode nonsense -> Invalid value "nonsense"
 compare --before {d}/none --after {d}/norun -> none
 compare --before {d}/norun --after {d}/norun -> norun
 compare --before {d}/words.txt --after {d}/norun -> words.txt
@@ -148,13 +206,13 @@ report --run {d}/none -> none
 report --run {d}/norun -> norun
 report --run {d}/words.txt -> words.txt
 report --run {d}/cutrun -> cutrun
-score --benchmark nonsense --predictions {d}/empty.jsonl -> invalid choice: 'nonsense'
+score --benchmark nonsense --predictions {d}/empty.jsonl -> nonsense
 score --benchmark bbq --predictions {d}/none.jsonl -> none.jsonl
 score --benchmark bbq --predictions {d}/empty.jsonl -> empty.jsonl
 score --benchmark bbq --predictions {d}/binary.jsonl -> binary.jsonl
 score --benchmark bbq --predictions {d}/cut.jsonl -> cut.jsonl
 score --benchmark bbq --predictions {d}/folder -> folder
-score --benchmark bbq --predictions {d}/nan.jsonl -> DEBIAS_NB_DATA
+score --benchmark bbq --predictions {d}/nan.jsonl -> nan.jsonl
 score --benchmark bbq --predictions {d}/list.json -> list.json
 score --benchmark bbq --predictions {d}/words.txt -> words.txt
 score --benchmark bbq --mode nonsense --predictions {d}/nan.jsonl -> nonsense
@@ -165,28 +223,45 @@ score --benchmark bbq --mode open --data {d}/yes.jsonl --predictions {d}/cut.jso
 score --benchmark bbq --mode open --data {d}/yes.jsonl --predictions {d}/binary.jsonl -> binary.jsonl
 score --benchmark bbq --mode open --data {d}/yes.jsonl --predictions {d}/nan.jsonl -> nan.jsonl
 score --benchmark cold --predictions {d}/empty.jsonl -> empty.jsonl
-score --benchmark stereoset --predictions {d}/list.json -> DEBIAS_NB_DATA
-score --benchmark crows-pairs --predictions {d}/nan.jsonl -> DEBIAS_NB_DATA
+score --benchmark stereoset --predictions {d}/list.json -> list.json
+score --benchmark crows-pairs --predictions {d}/nan.jsonl -> nan.jsonl
 score --benchmark winobias --predictions {d}/cut.jsonl -> cut.jsonl
 score --benchmark winogender --predictions {d}/words.txt -> words.txt
 score --benchmark cbbq --predictions {d}/folder -> folder
-'''.strip().splitlines()]
+""".strip().splitlines()
+]
+
 
 def call(argv):
-    from debias_nb.pipeline import main
+    from debias_nb.run.commands import main
+
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try: code = main(argv)
-        except SystemExit as e: code = e.code
+        try:
+            code = main(argv)
+        except SystemExit as e:
+            code = e.code
     return code, err.getvalue()
 
-@pytest.mark.parametrize('line,says', CASES, ids=[c[0].replace('{d}/', '').replace('{n}', 'new').replace(' --', ',').replace(' ', '=') for c in CASES])
+
+@pytest.mark.parametrize(
+    "line,says",
+    CASES,
+    ids=[c[0].replace("{d}/", "").replace("{n}", "new").replace(" --", ",").replace(" ", "=") for c in CASES],
+)
 def test_bad_input(line, says, bad, monkeypatch):
-    monkeypatch.chdir(bad); monkeypatch.setenv('OPENAI_API_KEY', 'none'); monkeypatch.delenv('DEBIAS_NB_DATA', raising=False); before = files(bad)
-    code, err = call(line.format(d=bad, n=bad/f'new-{hashlib.sha1(line.encode()).hexdigest()[:8]}', squad=bad/'squad.json').split())
-    said = [l for l in err.splitlines() if l.startswith('debias-nb')]
+    monkeypatch.chdir(bad)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.delenv("DEBIAS_NB_DATA", raising=False)
+    before = files(bad)
+    code, err = call(
+        line.format(
+            d=bad, n=bad / f"new-{hashlib.sha1(line.encode()).hexdigest()[:8]}", squad=bad / "squad.json"
+        ).split()
+    )
+    said = [line for line in err.splitlines() if line.startswith("debias-nb")]
     assert code == 2, err[-1500:]
-    assert len(said) == 1 and says in said[0] and 'Traceback' not in err, err[-1500:]
+    assert len(said) == 1 and says in said[0] and "Traceback" not in err, err[-1500:]
     assert len(said[0]) < 600, said[0]
     after = files(bad)
-    assert not {k for k in before if after.get(k) != before[k]}, 'a file was changed or lost'
+    assert not {k for k in before if after.get(k) != before[k]}, "a file was changed or lost"

@@ -1,4 +1,5 @@
-"Metadata says one thing everywhere, and a wheel and an sdist carry what a user needs."
+"""Metadata says one thing everywhere, and a wheel and an sdist carry what a user needs."""
+
 import re
 import shutil
 import sys
@@ -13,61 +14,109 @@ from conftest import root, run
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-ini = ConfigParser(delimiters=['='], interpolation=None)
-ini.read(root/'settings.ini', encoding='utf-8')
+ini = ConfigParser(delimiters=["="], interpolation=None)
+ini.read(root / "settings.ini", encoding="utf-8")
 requirements = lambda s: [Requirement(r) for r in s.splitlines() if r.strip()]
-norm = lambda n: re.sub(r'[-_.]+', '-', n).lower()
+norm = lambda n: re.sub(r"[-_.]+", "-", n).lower()
+
 
 def pins():
-    lines = (root/'constraints.txt').read_text(encoding='utf-8').splitlines()
-    return {norm(r.name): next(iter(r.specifier)).version for r in (Requirement(l) for l in lines if l.strip() and l[0] != '#')}
+    lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return {
+        norm(r.name): next(iter(r.specifier)).version
+        for r in (Requirement(line) for line in lines if line.strip() and line[0] != "#")
+    }
+
 
 def test_pyproject_agrees_with_settings():
-    p = tomllib.loads((root/'pyproject.toml').read_text(encoding='utf-8'))['project']
-    assert p['name'] == ini['package']['name'] and p['description'] == ini['package']['description']
-    assert p['requires-python'] == f">={ini['package']['min_python']}"
+    p = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert p["name"] == ini["package"]["name"] and p["description"] == ini["package"]["description"]
+    assert p["requires-python"] == f">={ini['package']['min_python']}"
+
 
 def test_constraints_cover_requirements():
-    "Each requirement of the package and of `dev` is pinned, inside its range."
+    """Each requirement of the package and of `dev` is pinned, inside its range."""
     pinned, wrong = pins(), []
-    for r in requirements(ini['package']['requirements']) + requirements(ini['extras']['dev']):
+    for r in requirements(ini["package"]["requirements"]) + requirements(ini["extras"]["dev"]):
         v = pinned.get(norm(r.name))
-        if v is None: wrong.append(f'{r.name} is not pinned')
-        elif not r.specifier.contains(v): wrong.append(f'{r.name}=={v} is outside {r.specifier}')
-    assert not wrong, '\n'.join(wrong)
+        if v is None:
+            wrong.append(f"{r.name} is not pinned")
+        elif not r.specifier.contains(v):
+            wrong.append(f"{r.name}=={v} is outside {r.specifier}")
+    assert not wrong, "\n".join(wrong)
+
 
 def test_pins_admit_every_python_we_promise():
-    "A pin that needs a late patch release of the oldest Python cannot be installed on, say, Debian's 3.11.2."
+    """A pin that needs a late patch release of the oldest Python cannot be installed on, say, Debian's 3.11.2."""
     oldest, wrong = f"{ini['package']['min_python']}.0", []
     for name in pins():
-        try: needs = metadata.metadata(name).get('Requires-Python')
-        except metadata.PackageNotFoundError: continue
-        if needs and not SpecifierSet(needs).contains(oldest): wrong.append(f'{name} needs Python {needs}')
-    assert not wrong, '\n'.join(wrong)
+        try:
+            needs = metadata.metadata(name).get("Requires-Python")
+        except metadata.PackageNotFoundError:
+            continue
+        if needs and not SpecifierSet(needs).contains(oldest):
+            wrong.append(f"{name} needs Python {needs}")
+    assert not wrong, "\n".join(wrong)
 
-@pytest.fixture(scope='module')
+
+@pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    "A wheel and an sdist, built from a copy."
-    src, out = tmp_path_factory.mktemp('src')/'s', tmp_path_factory.mktemp('out')
-    shutil.copytree(root, src, ignore=shutil.ignore_patterns('.git', '.venv', 'runs', '.ipynb_checkpoints', '*.egg-info', '__pycache__', 'build', 'dist'))
-    p = run(sys.executable, '-c', f'from setuptools.build_meta import build_wheel, build_sdist; build_wheel({str(out)!r}); build_sdist({str(out)!r})', cwd=src)
+    """A wheel and an sdist, built from a copy."""
+    src, out = tmp_path_factory.mktemp("src") / "s", tmp_path_factory.mktemp("out")
+    shutil.copytree(
+        root,
+        src,
+        ignore=shutil.ignore_patterns(
+            ".git", ".venv", "runs", ".ipynb_checkpoints", "*.egg-info", "__pycache__", "build", "dist"
+        ),
+    )
+    p = run(
+        sys.executable,
+        "-c",
+        f"from setuptools.build_meta import build_wheel, build_sdist; build_wheel({str(out)!r}); "
+        f"build_sdist({str(out)!r})",
+        cwd=src,
+    )
     assert p.returncode == 0, p.stderr[-3000:]
-    return next(out.glob('*.whl')), next(out.glob('*.tar.gz'))
+    return next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
+
 
 def test_wheel(built):
     with zipfile.ZipFile(built[0]) as z:
         names = set(z.namelist())
         text = lambda end: z.read(next(n for n in names if n.endswith(end))).decode()
-        meta, entry = text('METADATA'), text('entry_points.txt')
-    ours = {f'debias_nb/{p.name}' for p in (root/'debias_nb').iterdir() if p.suffix in ('.py', '.yaml') or p.name == 'py.typed'} - {'debias_nb/_modidx.py'}
+        meta, entry = text("METADATA"), text("entry_points.txt")
+    ours = {
+        p.relative_to(root).as_posix()
+        for p in (root / "debias_nb").rglob("*")
+        if p.suffix in (".py", ".yaml", ".html", ".css") or p.name == "py.typed"
+    } - {"debias_nb/_modidx.py"}
     assert ours <= names, sorted(ours - names)
-    assert not [n for n in names if n.startswith(('tests/', 'nbs/', 'runs/'))]
-    assert 'debias-nb = debias_nb.pipeline:main' in entry
-    version = re.search(r'"(.+)"', (root/'debias_nb'/'__init__.py').read_text())[1]
-    for line in (f'Version: {version}', 'License-Expression: Apache-2.0', 'Requires-Python: >=3.11', 'Provides-Extra: vllm', 'Provides-Extra: eval', 'Provides-Extra: track'):
+    assert not [n for n in names if n.startswith(("tests/", "nbs/", "runs/"))]
+    assert "debias-nb = debias_nb.run.commands:main" in entry
+    version = re.search(r'__version__ = "(.+)"', (root / "debias_nb" / "__init__.py").read_text())[1]
+    for line in (
+        f"Version: {version}",
+        "License-Expression: Apache-2.0",
+        "Requires-Python: >=3.11",
+        "Provides-Extra: vllm",
+        "Provides-Extra: eval",
+        "Provides-Extra: track",
+    ):
         assert line in meta, line
-    assert not re.search(r'Requires-Dist: (vllm|lm_eval|wandb)[^;]*$', meta, re.M), 'an extra became a requirement'
+    assert not re.search(r"Requires-Dist: (vllm|lm_eval|wandb)[^;]*$", meta, re.M), "an extra became a requirement"
+
 
 def test_sdist(built):
-    with tarfile.open(built[1]) as t: names = {n.partition('/')[2] for n in t.getnames()}
-    for n in ('settings.ini', 'setup.py', 'constraints.txt', 'LICENSE', 'nbs/00_core.ipynb', 'tests/test_notebooks.py', 'scripts/demo.py'): assert n in names, n
+    with tarfile.open(built[1]) as t:
+        names = {n.partition("/")[2] for n in t.getnames()}
+    for n in (
+        "settings.ini",
+        "setup.py",
+        "constraints.txt",
+        "LICENSE",
+        "nbs/core/10_errors.ipynb",
+        "tests/test_notebooks.py",
+        "scripts/demo.py",
+    ):
+        assert n in names, n

@@ -1,0 +1,5 @@
+"""Published bias benchmarks, one task each."""
+
+from debias_nb.core.rooms import room
+
+__getattr__, __dir__ = room(__name__)

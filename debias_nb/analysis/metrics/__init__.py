@@ -1,0 +1,5 @@
+"""Intervals, paired tests, calibration, gaps."""
+
+from debias_nb.core.rooms import room
+
+__getattr__, __dir__ = room(__name__)
