@@ -98,6 +98,7 @@ class TextClassifier:
         return torch.stack(rows) if rows else torch.zeros(0, len(self.labels))
 
     def __call__(self, prompts, texts) -> list[float]:
+        """A number per text."""
         return (self.probabilities(prompts, texts) @ self.values).tolist()
 
 # %% ../../nbs/analysis/63_instruments.ipynb #4be16bbc

@@ -55,6 +55,7 @@ class Material:
         return self.any("neutral", "neutral", "biased", "biased", "subtle", "biased_loud", "fair_loud")
 
     def chance(self, share: float) -> bool:
+        """True with the probability `share`."""
         return self.random.random() < share
 
 # %% ../../nbs/reward/32_edits.ipynb #577775ad

@@ -57,6 +57,7 @@ class ExactLM(torch.nn.Module):
         )
 
     def get_output_embeddings(self):
+        """There are none."""
         return None
 
     def _logprobs(self, path):
@@ -71,6 +72,7 @@ class ExactLM(torch.nn.Module):
         return self.ready[path]
 
     def forward(self, input_ids, attention_mask=None, **_):
+        """Logits from the known probabilities."""
         logits = torch.full((*input_ids.shape, self.vocab), -60.0)
         for b, row in enumerate(input_ids.tolist()):
             for i in range(len(row)):

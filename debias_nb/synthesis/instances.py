@@ -54,6 +54,8 @@ _all_ = ["Response"]
 if TYPE_CHECKING:  # a type checker cannot read `make_dataclass`
 
     class Response(Scores):
+        """One graded answer to a prompt."""
+
         __dataclass_fields__: ClassVar[dict]
         grade: str
         text: str

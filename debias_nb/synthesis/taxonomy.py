@@ -74,10 +74,12 @@ class Group:
 
     @property
     def dimensions(self) -> tuple:
+        """Dimensions of the stereotypes."""
         return tuple(s.dimension for s in self.stereotypes)
 
     @property
     def definite(self) -> str:  # 'the person from Henan'
+        """The person, with the definite article."""
         return "the " + self.person.split(" ", 1)[1]
 
 # %% ../../nbs/synthesis/10_taxonomy.ipynb #59c4b8ed

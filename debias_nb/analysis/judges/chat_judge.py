@@ -93,6 +93,7 @@ class ChatJudge:
         return ask_structured(self.chat, prompts, Judgement, quoted, desc="judging")
 
     def __call__(self, texts: list[str]) -> np.ndarray:  # in [0, 1], NaN where unread
+        """A score per text."""
         return np.array([_score(result) for result in self.judgements(texts)], float)
 
     def compare(

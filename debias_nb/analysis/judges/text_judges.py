@@ -27,6 +27,7 @@ class TextJudge:
     score: Callable  # texts -> a number in [0, 1] each, NaN where unread
 
     def __call__(self, texts: list[str]) -> np.ndarray:
+        """A score per text, NaN where unread."""
         answers = [without_thinking(text)[0] for text in texts]
         known = [i for i, answer in enumerate(answers) if answer is not None]
         scores = np.full(len(texts), math.nan)

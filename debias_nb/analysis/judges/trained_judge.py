@@ -89,6 +89,7 @@ class Reader(nn.Module):
         self.out = nn.Linear(2 * config.hidden, len(LABELS))
 
     def forward(self, ids):  # (n, words), 0 where padded -> (n, labels)
+        """Logits of each label."""
         lengths = (ids > 0).sum(1).clamp(min=1).cpu()
         packed = nn.utils.rnn.pack_padded_sequence(self.embed(ids), lengths, batch_first=True, enforce_sorted=False)
         states, _ = self.gru(packed)

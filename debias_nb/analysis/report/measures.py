@@ -24,6 +24,7 @@ class Measure:
 
     @property
     def direction(self) -> str:
+        """Which way is better, in words."""
         if self.better in ("higher", "lower"):
             return f"{self.better} is better"
         return "" if self.better is None else f"ideal {self.better:g}"
