@@ -1,6 +1,6 @@
 """Measure and remove social bias in language models. `from debias_nb.all import *` gives the names that matter first."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str):

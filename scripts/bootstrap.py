@@ -138,3 +138,7 @@ def ensure(extras=""):
     stamp.write_text(json.dumps(made), encoding="utf-8")
     say("environment ready in %.0f s" % (time.time() - t0))
     return str(python)
+
+
+if __name__ == "__main__":
+    ensure(",".join(sys.argv[1:]))

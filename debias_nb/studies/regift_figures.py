@@ -9,6 +9,7 @@ __all__ = ['COLOURS', 'METRICS', 'plot_study', 'study_table', 'results_folder']
 from pathlib import Path
 
 from ..core.errors import DataError
+from ..core.repository import repository
 from .regift_settings import SETTINGS, STUDIES
 from .regift_verdicts import over_seeds
 
@@ -105,9 +106,6 @@ def study_table(
     return pd.DataFrame(rows).T.astype(float).round(3)
 
 # %% ../../nbs/studies/24_regift_figures.ipynb #010369e9
-def results_folder() -> Path:  # beside the notebooks
+def results_folder() -> Path:  # in the repository
     """Where committed study results lie."""
-    return next(
-        (p for p in (Path("../results/regift_studies"), Path("nbs/results/regift_studies")) if p.is_dir()),
-        Path("../results/regift_studies"),
-    )
+    return repository() / "nbs/results/regift_studies"
