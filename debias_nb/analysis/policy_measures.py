@@ -83,7 +83,8 @@ def distinct_blocks(
     blocks = [order[i : i + block] for i in range(0, len(order), block)]
     if len(blocks) > 1 and len(blocks[-1]) < block:
         blocks.pop()
-    return bootstrap_mean([distinct_n(b, n) for b in blocks], None, seed)
+    found = [distinct_n(b, n) for b in blocks]
+    return bootstrap_mean([v for v in found if v is not None], None, seed)  # None: no text of a block is n words long
 
 # %% ../../nbs/analysis/70_policy_measures.ipynb #9e13a623
 def answer_measures(

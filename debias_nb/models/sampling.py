@@ -99,6 +99,7 @@ def sample(
     seed: int = 0,
     desc: str = "sampling",
     top_p: float = 1.0,  # sample from the likeliest tokens that hold this much probability
+    top_k: int = 0,  # sample from so many of the likeliest tokens; 0: from all
     system: str | None = None,  # an instruction in front of each prompt
     template_arguments: dict | None = None,  # for the chat template, e.g. `enable_thinking=False`
     thinking_tokens: int | None = None,  # a limit for the thinking alone; None: both share `max_new_tokens`
@@ -106,7 +107,8 @@ def sample(
     log=print,  # told how many prompts were cut and how many answers never came
 ) -> list[list[str]]:  # n answers to each prompt, in the order of `prompts`
     """Sample answers in batches of like length."""
-    _require_sensible(n, max_new_tokens, temperature, top_p)
+    _require_sensible(n, max_new_tokens, temperature, top_p, top_k)
+    drawn = dict(temperature=temperature, top_k=top_k, top_p=top_p)
     texts = [render_prompt(tokenizer, prompt, system, template_arguments) for prompt in prompts]
     new_tokens = max_new_tokens + (thinking_tokens or 0)
     ids, cut = fitting_prompts(model, tokenizer, texts, new_tokens)
@@ -118,28 +120,33 @@ def sample(
     for start in progress(range(0, len(jobs), batch_size), desc):
         part = jobs[start : start + batch_size]
         rows, limits = [(ids[i], texts[i]) for i in part], (thinking_tokens, max_new_tokens)
-        answers = _generate(model, tokenizer, rows, limits, temperature, top_p)
+        answers = _generate(model, tokenizer, rows, limits, drawn)
         for i, answer in zip(part, answers):
             out[i].append(answer)
     return _answers_only(out, texts, log) if answers_only else out
 
 # %% ../../nbs/models/22_sampling.ipynb #9ea9b0f2
-def _require_sensible(n, max_new_tokens, temperature, top_p):
-    for name, value, least in (("n", n, 1), ("max_new_tokens", max_new_tokens, 1), ("temperature", temperature, 0)):
+def _require_sensible(n, max_new_tokens, temperature, top_p, top_k):
+    for name, value, least in (
+        ("n", n, 1),
+        ("max_new_tokens", max_new_tokens, 1),
+        ("temperature", temperature, 0),
+        ("top_k", top_k, 0),
+    ):
         if value < least:
             raise ConfigError(f"{name}={value}. Give {least} or more")
     if not 0 < top_p <= 1:
         raise ConfigError(f"top_p={top_p}. Give more than 0 and at most 1")
 
 
-def _generate(model, tokenizer, rows, limits, temperature, top_p):
+def _generate(model, tokenizer, rows, limits, drawn):
     """One batch of (token ids, text) of prompts: the text behind each."""
     thinking_tokens, answer_tokens = limits
     batch = left_padded([ids for ids, _ in rows], tokenizer.pad_token_id or 0, model.device)
     width = batch["input_ids"].shape[1]
     kw = dict(do_sample=False)
-    if temperature:
-        kw = dict(do_sample=True, temperature=temperature, top_k=0, top_p=top_p)
+    if drawn["temperature"]:
+        kw = dict(do_sample=True, **drawn)
     kw.update(max_new_tokens=answer_tokens + (thinking_tokens or 0), pad_token_id=tokenizer.pad_token_id or 0)
     limit = None
     if thinking_tokens is not None:
