@@ -9,7 +9,7 @@ __all__ = ['HOW_TO_GET', 'Task', 'world_task', 'world_tasks', 'load_squad', 'soc
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.errors import DataError
@@ -30,6 +30,9 @@ class Task:
     source: str  # where it comes from: 'small world' or a file
     unknown: str = "Not in background."  # what to say when the passage does not say
     item: ReadingItem | None = None  # the small world's own structure, for its teacher
+    article: str = ""  # of SQuAD
+    at: int | None = None  # character at which the answer stands in the passage; of an unanswerable one the plausible
+    plausible: tuple = ()  # of an unanswerable one, what looks like an answer and is none
 
     @property
     def gold(self) -> str:
@@ -93,7 +96,8 @@ def load_squad(
             check_row(paragraph, dict(context=str, qas=list), path)
             for k, question in enumerate(paragraph["qas"]):
                 where = f"data[{i}].paragraphs[{j}].qas[{k}]"
-                out.append(_squad_task(question, paragraph["context"], path, where, seen))
+                task = _squad_task(question, paragraph["context"], path, where, seen)
+                out.append(replace(task, article=str(article.get("title", ""))))
     if not out:
         raise DataError("holds no questions", file=path, remedy=HOW_TO_GET)
     return out
@@ -117,11 +121,22 @@ def _squad_task(question, context, path, where, seen):
     if question["id"] in seen:
         raise DataError(f"the id {question['id']} occurs twice", file=path, field=where, remedy="Remove one")
     seen.add(question["id"])
-    texts = tuple(dict.fromkeys(answer["text"].strip() for answer in question["answers"]))
+    texts, at = _spans(question["answers"], context)
+    plausible, near = _spans(question.get("plausible_answers") or [], context)
     if bool(question.get("is_impossible", not texts)) == bool(texts):
         remedy = "An impossible question has no answers"
         raise DataError("is_impossible and answers contradict each other", file=path, field=where, remedy=remedy)
-    return Task(question["id"], context.strip(), question["question"].strip(), texts, path.name)
+    asked, at = question["question"].strip(), at if texts else near
+    return Task(question["id"], context.strip(), asked, texts, path.name, at=at, plausible=plausible)
+
+
+def _spans(answers, context):
+    """The distinct texts, and where the first stands in the stripped passage (None where the file does not say)."""
+    texts = tuple(dict.fromkeys(answer["text"].strip() for answer in answers))
+    start = answers[0].get("answer_start") if answers else None
+    if not isinstance(start, int):
+        return texts, None
+    return texts, max(0, start - (len(context) - len(context.lstrip())))
 
 # %% ../../nbs/regift/10_tasks.ipynb #a682b9d9
 def _hub_squad(name, split):
@@ -141,6 +156,8 @@ def _hub_squad(name, split):
             r["question"].strip(),
             tuple(dict.fromkeys(t.strip() for t in r["answers"]["text"])),
             name,
+            article=r.get("title", ""),
+            at=next(iter(r["answers"].get("answer_start", [])), None),
         )
         for r in rows
     ]
