@@ -21,6 +21,7 @@ class ReGiFTSettings:
     style: str = "quote"  # what the passage says is quoted before the verdict ('short' abstains too often)
     flawed: float = 0.0  # share of traces with a wrong answer
     another: float = 0.0  # share of the unanswerable passages that tell another fact than the one asked for
+    distractors: float = 0.0  # share of the passages that tell another fact besides, whatever else they tell
     cued: float = 0.75  # share of the prompts that end in "Think first."
 
     # what is learnt
@@ -33,6 +34,7 @@ class ReGiFTSettings:
     # how
     epochs: float = 1.0
     batch_size: int = 32
+    bucketed: bool = False  # batches hold traces of like length: less padding where they differ much
     accumulation: int = 1  # batches per step
     learning_rate: float = 1e-3
     warmup_steps: int = 10
@@ -60,6 +62,17 @@ REGIFT_PRESETS = dict(
     tiny=ReGiFTSettings(),
     paper=ReGiFTSettings(learning_rate=2e-5, batch_size=32, **_PUBLISHED),
     released=ReGiFTSettings(learning_rate=2e-4, batch_size=4, accumulation=2, **_PUBLISHED),
+    real=ReGiFTSettings(
+        n_traces=3000,
+        style="long",
+        learning_rate=5e-4,
+        batch_size=8,
+        bucketed=True,
+        max_length=512,
+        too_long="drop",
+        save_every=20,
+        max_new_tokens=160,
+    ),
 )
 
 # %% ../../nbs/regift/45_settings.ipynb #e44eae97
@@ -68,4 +81,5 @@ def own_traces(
 ) -> list[Trace]:
     """The small world's traces for these settings."""
     s = settings
-    return make_traces(s.n_traces, s.seed, style=s.style, flawed=s.flawed, another=s.another, cued=s.cued)
+    kinds = dict(style=s.style, flawed=s.flawed, another=s.another, distractors=s.distractors, cued=s.cued)
+    return make_traces(s.n_traces, s.seed, **kinds)

@@ -60,11 +60,13 @@ def world_tasks(
     seed: int = 0,
     answerable: float = 0.5,  # share of passages that hold the answer
     another: float = 0.35,  # share of the others that tell another fact
+    distractors: float = 0.0,  # share of all that tell another fact besides
 ) -> list[Task]:
     """Distinct tasks of the small world, deterministic by seed."""
     random, seen = rng(seed, "traces"), {}
     while len(seen) < n:
-        task = world_task(general_item(random, random.random() < answerable, another))
+        says, besides = random.random() < answerable, bool(distractors) and random.random() < distractors
+        task = world_task(general_item(random, says, another, besides))
         seen.setdefault(task.id, task)
     return list(seen.values())
 

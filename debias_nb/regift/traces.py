@@ -6,6 +6,7 @@
 __all__ = ['FLAWS', 'STYLES', 'Trace', 'write_trace', 'make_traces', 'assert_agnostic']
 
 # %% ../../nbs/regift/20_traces.ipynb #435348c4
+import re
 from dataclasses import dataclass, replace
 
 from ..core.errors import ConfigError, DataError
@@ -17,7 +18,7 @@ from ..synthesis.taxonomy import Taxonomy
 
 # %% ../../nbs/regift/20_traces.ipynb #abd152bd
 FLAWS = ("wrong_evidence", "premature", "shortcut")
-STYLES = ("short", "quote", "long")
+STYLES = ("short", "quote", "long", "compare")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,17 @@ def _flawed(item, flaw):
     return answer, says, f"The one with the {which} name is usually {item.quality}."
 
 
+def _compared(item):
+    """Each sentence behind the first, and whether it tells what is asked."""
+    lines = []
+    for sentence in item.passage.rstrip(".").split(". ")[1:]:
+        told = re.match(r"The (.+?) one was", sentence)
+        word = told[1] if told else "no one"
+        same = "the same" if word == item.quality else "another"
+        lines.append(f"{sentence}. Asked: {item.quality}. Told: {word}. That is {same}.")
+    return " ".join(lines) or think_aloud(item)
+
+
 def _reasoning(item, style, says, rule):
     """What is thought, in one of the styles."""
     asked = f"Asked is who was {item.quality}."
@@ -60,6 +72,8 @@ def _reasoning(item, style, says, rule):
         return f"{asked} {rule}" if style == "long" else rule
     if style == "short":
         return "The passage says which one." if says else "The passage does not say which one."
+    if style == "compare":
+        return f"{_compared(item)} {'That says which one.' if says else 'That does not say which one.'}"
     if style == "quote":
         return f"{think_aloud(item)} {'That says which one.' if says else 'That does not say which one.'}"
     said = item.passage.partition(". ")[2] or "nothing more."  # what follows the sentence that brings the parties in
@@ -96,16 +110,18 @@ def make_traces(
     seed: int = 0,
     answerable: float = 0.5,
     another: float = 0.35,  # as in `world_tasks`
+    distractors: float = 0.0,  # as in `world_tasks`
     style: str = "quote",  # as in `write_trace`
     flawed: float = 0.0,  # share of traces with a wrong answer, the kinds of `FLAWS` in turn
     cued: float = 0.0,  # share of the prompts that end in the cue
     cue: str = " Think first.",  # by which the small policy was taught to quote
 ) -> list[Trace]:
     """Traces for distinct tasks, deterministic by seed; the tasks do not depend on style, flaws and cues."""
-    for name, share in dict(answerable=answerable, another=another, flawed=flawed, cued=cued).items():
+    shares = dict(answerable=answerable, another=another, distractors=distractors, flawed=flawed, cued=cued)
+    for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ConfigError(f"{name}={share}: a share lies between 0 and 1")
-    tasks = world_tasks(n, seed, answerable, another)
+    tasks = world_tasks(n, seed, answerable, another, distractors)
     wrong = set(rng(seed, "flawed").sample(range(n), round(flawed * n)))
     asked = set(rng(seed, "cued").sample(range(n), round(cued * n)))
     traces = []

@@ -86,6 +86,7 @@ def sft_config(
         output_dir=str(folder),
         num_train_epochs=s.epochs,
         per_device_train_batch_size=s.batch_size,
+        train_sampling_strategy="group_by_length" if s.bucketed else "random",
         gradient_accumulation_steps=s.accumulation,
         learning_rate=s.learning_rate,
         lr_scheduler_type="cosine",

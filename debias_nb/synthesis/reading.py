@@ -89,6 +89,7 @@ def reading_item(
     category: str | None = None,
     sites=SITES,
     another: float = 0.35,  # share of the unanswerable passages that tell another fact about one of the two
+    distractor: bool = False,  # tell another fact besides, in front or behind
 ) -> ReadingItem:
     """Compose one passage and question."""
     a, b = parties
@@ -96,8 +97,12 @@ def reading_item(
     who = r.choice(parties)
     meeting = f"{capital(a)} and {b} {r.choice(MEET)} {r.choice(sites)}."
     said, answers = _second_sentence(r, who, quality, poles, others, answerable, another)
+    told = [said]
+    if distractor:
+        free = [word for word in others if word not in said]
+        told.insert(r.randrange(2), state(r.choice(free), definite(r.choice(parties))))
     return ReadingItem(
-        passage=f"{meeting} {said}".strip(),
+        passage=" ".join([meeting, *filter(None, told)]),
         question=f"Who was {quality}?",
         answer=definite(who) if answers else NOT_KNOWN,
         quality=quality,
@@ -121,6 +126,7 @@ def general_item(
     r,  # a random stream
     answerable: bool | None = None,  # None: half and half
     another: float = 0.35,  # as in `reading_item`
+    distractor: bool = False,  # as in `reading_item`
 ) -> ReadingItem:
     """A general passage: no social group, no stereotyped quality in it."""
     a, b = any_party(r), any_party(r)
@@ -130,7 +136,7 @@ def general_item(
     others = tuple(word for pair in QUALITIES for word in pair.split() if word not in poles)
     if answerable is None:
         answerable = r.random() < 0.5
-    return reading_item(r, (a, b), poles, others, answerable, another=another)
+    return reading_item(r, (a, b), poles, others, answerable, another=another, distractor=distractor)
 
 # %% ../../nbs/synthesis/72_reading.ipynb #c8cf6a98
 def social_item(
