@@ -111,24 +111,32 @@ def traces(
 def regift(
     *,
     preset: Annotated[
-        str, Parameter(help="tiny or smoke (the small world), or with --policy: paper or released")
+        str,
+        Parameter(help="tiny or smoke (the small world), real (SQuAD's traces), or with --policy: paper or released"),
     ] = "tiny",
     out: Annotated[str, Parameter(help="folder")] = "runs/regift",
     seed: Annotated[int, Parameter(help="of every draw")] = 0,
     policy: Annotated[str | None, Parameter(help="any causal language model: folder or hub name")] = None,
     traces: Annotated[str | None, Parameter(help="JSON Lines of traces, from debias-nb traces")] = None,
-    bbq: Annotated[int, Parameter(help="with --policy: answer about so many items of BBQ, before and after")] = 0,
+    bbq: Annotated[
+        int, Parameter(help="with real or --policy: answer about so many items of BBQ, before and after")
+    ] = 0,
     device: Annotated[str, Parameter(help="cpu, cuda, cuda:1, mps or auto")] = "auto",
     changes: Changes = Changes(),
 ) -> int:
-    """ReGiFT on the small world, or on a model and traces of your own."""
+    """ReGiFT on the small world, on a real model with SQuAD's traces (--set changes fields of ReGiFTSettings there),
+    or on a model and traces of your own."""
+    from debias_nb.regift.settings import REGIFT_PRESETS
     from debias_nb.run.regift_commands import run_regift
 
-    changes.refuse("regift")
     require_sensible(dict(seed=seed, bbq=bbq), "--")
-    return run_regift(
-        SimpleNamespace(preset=preset, out=out, seed=seed, policy=policy, traces=traces, bbq=bbq, device=device)
-    )
+    settings = None
+    if preset == "real" and not traces:
+        settings = changes.apply(replace(REGIFT_PRESETS["real"], seed=seed))
+    else:
+        changes.refuse("regift")
+    asked = dict(preset=preset, out=out, seed=seed, policy=policy, traces=traces, bbq=bbq, device=device)
+    return run_regift(SimpleNamespace(**asked, settings=settings))
 
 # %% ../../nbs/run/76_training_commands.ipynb #f21bd591
 def regift_studies(
