@@ -21,9 +21,13 @@ Many = Parameter(consume_multiple=True, negative=())
 # %% ../../nbs/run/76_training_commands.ipynb #bc448d4e
 def train_reward(
     *,
-    data: Annotated[str, Parameter(help="folder of a dataset, as debias-nb synth or a run leaves it")],
+    data: Annotated[str | None, Parameter(help="folder of a dataset, as debias-nb synth or a run leaves it")] = None,
+    real_text: Annotated[
+        bool, Parameter(help="learn from what people labelled too (HateCheck, RedditBias)", negative=())
+    ] = False,
     out: Annotated[str, Parameter(help="folder of the model")] = "reward",
-    encoder: Annotated[str | None, Parameter(help="tiny-deberta, or name or folder of an encoder")] = None,
+    encoder: Annotated[str | None, Parameter(help="tiny-deberta, minilm, or name or folder of an encoder")] = None,
+    steps: Annotated[int | None, Parameter(help="with --real-text: of training")] = None,
     dimensions: Annotated[str | None, Parameter(help="heads, with commas; relevance may be added")] = None,
     objective: Annotated[Literal["graded", "pairwise", "both"] | None, Parameter(help="what is learnt")] = None,
     examples: Annotated[int | None, Parameter(help="training examples")] = None,
@@ -42,6 +46,20 @@ def train_reward(
     changes: Changes = Changes(),
 ) -> int:
     """A reward model from a dataset."""
+    if real_text:
+        refused = dict(objective=objective, examples=examples, epochs=epochs, batch_size=batch_size)
+        others = [name for name, value in (refused | dict(lora=lora, patience=patience)).items() if value]
+        if others:
+            raise ConfigError(f"--{others[0].replace('_', '-')} is nothing for --real-text. Change its rows with --set")
+        told = given(encoder=encoder, steps=steps, lr=lr, checkpoint_every=checkpoint_every or None)
+        told |= dict(dimensions=tuple(dimensions.split(","))) if dimensions else {}
+        return _real_text(data, out, device, told | dict(seed=seed), changes)
+    if data is None or steps is not None:
+        raise ConfigError(
+            "--data names no dataset. Give one, made by debias-nb synth"
+            if data is None
+            else "--steps goes with --real-text"
+        )
     from debias_nb.reward.settings import RewardConfig
     from debias_nb.reward.training import run_train_reward
 
@@ -56,6 +74,20 @@ def train_reward(
     usual = config.lr if config.encoder == RewardConfig.encoder else 2e-4 if lora else 2e-5
     config = changes.apply(replace(config, lr=lr or usual))
     return run_train_reward(SimpleNamespace(data=data, out=out, device=device), config)
+
+
+def _real_text(data, out, device, told: dict, changes: Changes) -> int:
+    """The reward for real text."""
+    from debias_nb.run.real_text import train_real_text_reward
+
+    from debias_nb.reward.real_text import RealTextSettings
+    from debias_nb.synthesis.dataset_files import load_dataset
+
+    require_sensible({k: v for k, v in told.items() if isinstance(v, (int, float))}, "--")
+    settings = changes.apply(replace(RealTextSettings(), **told))
+    train_real_text_reward(out, settings, load_dataset(data) if data else None, device)
+    print(f"reward in {out}. Check it: debias-nb judge-check --judge reward:{out} --labels hatecheck")
+    return 0
 
 # %% ../../nbs/run/76_training_commands.ipynb #a120a163
 def baselines(

@@ -19,7 +19,9 @@ HATECHECK_LABELS = {"hateful": 1, "non-hateful": 0}
 
 def load_hatecheck(
     path: str | Path | None = None,  # test_suite_cases.csv, its folder, or a hub id; default $DEBIAS_NB_DATA/HateCheck
-) -> list[dict]:  # id, text, label (1 hateful), target (group, or ''), category and functionality, template
+) -> list[
+    dict
+]:  # id, text, label (1 hateful), target (group, or ''), category, functionality, template, origin, pattern
     """Load HateCheck, every row checked."""
     path = benchmark_path("hatecheck", path)
     named = sorted(path.rglob("test_suite_cases.csv")) if path.is_dir() else [path]
@@ -41,6 +43,8 @@ def load_hatecheck(
                 category=kind,
                 functionality=kind,
                 template=row["templ_id"],
+                origin=row.get("ref_templ_id") or None,  # the template it was made from
+                pattern=row.get("case_templ") or None,  # the sentence with [IDENTITY_P] and the like
             )
         )
     return items
