@@ -24,6 +24,7 @@ from .verdicts import LABELS, Verdict
 from ...core.errors import DataError, ModelError
 from ...core.files import read_json, write_json
 from ...core.seeds import rng, set_seed
+from ...models.written_answers import without_thinking
 from ...reward.examples import training_examples
 from ...reward.labels import Example
 from ...reward.settings import RewardConfig
@@ -125,13 +126,19 @@ class TrainedJudge:
         return out
 
     def judge_batch(self, prompts: list[str], responses: list[str]) -> list[Verdict]:
-        """The likeliest verdict of each."""
+        """The likeliest verdict of each; only what follows its thinking counts."""
         if len(prompts) != len(responses):
             raise DataError(
                 f"{len(prompts)} prompts for {len(responses)} responses", remedy="Give one prompt for each response"
             )
-        found = self.probabilities(responses)
-        return [Verdict(LABELS[row.argmax()], f"{row.max():.2f} sure") for row in found]
+        answers = [without_thinking(text or "") for text in responses]
+        found = self.probabilities([answer or "" for answer, _ in answers])
+        return [
+            Verdict("unclear", "the thinking never ends", thought=True)
+            if answer is None
+            else Verdict(LABELS[row.argmax()], f"{row.max():.2f} sure", thought=bool(thought))
+            for (answer, thought), row in zip(answers, found)
+        ]
 
     def judge(self, prompt: str, response: str) -> Verdict:
         """The likeliest verdict of one response."""
