@@ -86,11 +86,10 @@ REDDIT_PARTS = dict(
 def human_parts(
     hatecheck: list[dict],  # as `load_hatecheck` gives it
     redditbias: list[dict],  # as `load_redditbias` gives it
-) -> dict:  # part of `SHARES`: rows with `source`, 'hatecheck' or the name of a RedditBias file
+) -> dict:  # part of `SHARES`: rows with `source`, 'hatecheck' or the name of a RedditBias file, and `family`
     """Labelled text, shared out among reward, judge and test; no text in two parts."""
-    parts = {
-        part: [row | dict(source="hatecheck") for row in rows] for part, rows in share_out(hatecheck, SHARES).items()
-    }
+    named = [row | dict(source="hatecheck", family=name) for row, name in zip(hatecheck, families(hatecheck))]
+    parts = {part: list(rows) for part, rows in share_out(named, SHARES).items()}
     require_rows(redditbias)
     for i, row in enumerate(redditbias):
         if row["target"] not in REDDIT_PARTS:
@@ -98,7 +97,7 @@ def human_parts(
             raise DataError(f"comments about {row['target']!r}", field="target", remedy=f"RedditBias has {known}")
         part = REDDIT_PARTS[row["target"]]
         part = "calibration" if part == "reward" and i % 10 == 0 else part
-        parts[part].append(row | dict(source=row["target"]))
+        parts[part].append(row | dict(source=row["target"], family=template_of(row)))
     taken: set[str] = set()
     for part in reversed(list(parts)):
         own = {}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FRAME_WEIGHTS', 'SLOTS', 'OPEN_SLOTS', 'require_rows', 'template_of', 'split_by_template', 'human_examples', 'frames',
            'frame_groups', 'pole_word', 'stereotype_slots', 'worded', 'runs_of_five', 'blind_runs', 'frame_pair',
-           'framed_examples', 'shuffled_examples']
+           'framed_examples', 'framed_cases', 'shuffled_examples']
 
 # %% ../../nbs/reward/36_human_text.ipynb #7944fcb8
 import re
@@ -207,6 +207,24 @@ def framed_examples(
             text = normalise(capital(fill_slots(wording, slots)))
             out.append(Example("", text, {"fairness": fair[name], "quality": 1.0}, name))
     return out[:n]
+
+# %% ../../nbs/reward/36_human_text.ipynb #6a758769
+def framed_cases(
+    part: str = "blind",  # or 'test', 'train'
+    each: int = 10,  # sentences of a frame
+    taxonomy: Taxonomy | None = None,  # the packaged one where None
+    seed: int = 0,
+) -> list[dict]:  # text, label (1 unfair), functionality (the kind), template (the frame)
+    """Framed sentences as rows for `check_judge`."""
+    taxonomy, random, out = taxonomy or load_taxonomy(), rng(seed, "framed_cases", part), []
+    for kind, bank in frames()[part].items():
+        for frame in bank:
+            for _ in range(each):
+                wording = worded(frame, random.choice(frames()["claims"][part]), random)
+                text = normalise(capital(fill_slots(wording, stereotype_slots(part, taxonomy, random))))
+                known = dict(label=int(frames()["fair"][kind] < 0.5), functionality=kind, template=frame)
+                out.append(dict(text=text, target=None, **known))
+    return out
 
 # %% ../../nbs/reward/36_human_text.ipynb #ce556537
 def shuffled_examples(

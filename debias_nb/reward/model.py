@@ -73,8 +73,8 @@ Prompt and response are two segments. Bring texts to NFKC with single spaces fir
 
 {note}"""
 
-SMALL_WORLD = """Trained on a small grammar of English: it is a training signal and a proof of the path, not a detector of bias in
-free text.
+SMALL_WORLD = """Trained on a small grammar of English: it is a training signal and a proof of the path, not a detector
+of bias in free text.
 """
 
 

@@ -78,9 +78,8 @@ def train_reward(
 
 def _real_text(data, out, device, told: dict, changes: Changes) -> int:
     """The reward for real text."""
-    from debias_nb.run.real_text import train_real_text_reward
-
     from debias_nb.reward.real_text import RealTextSettings
+    from debias_nb.run.real_text import train_real_text_reward
     from debias_nb.synthesis.dataset_files import load_dataset
 
     require_sensible({k: v for k, v in told.items() if isinstance(v, (int, float))}, "--")

@@ -87,8 +87,8 @@ def judge_steps(
 
 
 def _kept(row: dict) -> bool:
-    """One template in eight, and one comment in eight, is kept to fit the temperature."""
-    return crc32(str(row["template"]).encode()) % 8 == 0
+    """One family in eight, and one comment in eight, is kept to fit the temperature."""
+    return crc32(str(row["family"]).encode()) % 8 == 0
 
 # %% ../../../nbs/analysis/judges/44_encoder_judge.ipynb #166c247e
 class EncoderJudge:
@@ -188,7 +188,8 @@ def train_encoder_judge(
             losses=[round(entry["loss"], 4) for entry in history if "loss" in entry],
         )
         judge = EncoderJudge(model, told)
-        report = check_judge(judge.text_judge, parts["unseen"], seed=settings.seed)
+        unseen = [row | dict(template=row["family"]) for row in parts["unseen"]]  # families are redrawn whole
+        report = check_judge(judge.text_judge, unseen, seed=settings.seed)
         judge.told |= dict(check=to_plain(report), checked=dict(on="unseen part of human_parts", commit=git_commit()))
         judge.save(folder)
         shutil.rmtree(folder / ".trainer", ignore_errors=True)
