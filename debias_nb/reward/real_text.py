@@ -57,11 +57,11 @@ class RealTextSettings(StepSettings):
     doubt: float = 0.1  # a comment that people call fair counts as 1 - doubt
 
 # %% ../../nbs/reward/54_real_text.ipynb #e2e4409f
-GROUP_WORDS = re.compile(
-    r"\b(muslims|muslim people|arabs|women|girls|black people|african americans|blacks|gay people|gays|lesbians"
-    r"|trans people|mothers|moms)\b",
-    re.IGNORECASE,
+GROUP_WORDS = (
+    "muslims, muslim people, arabs, women, girls, black people, african americans, blacks, gay people, gays, lesbians, "
+    "trans people, mothers, moms"
 )
+_NAMED = re.compile(rf"\b({'|'.join(GROUP_WORDS.split(', '))})\b", re.IGNORECASE)
 
 
 def in_small_letters(text: str) -> str:
@@ -72,7 +72,7 @@ def in_small_letters(text: str) -> str:
 def with_other_group(text: str, random) -> str:
     """Another identity for each group that is named."""
     other = random.choice(frames()["identities"]).split("|")[1]
-    return GROUP_WORDS.sub(other, text)
+    return _NAMED.sub(other, text)
 
 
 def varied(
