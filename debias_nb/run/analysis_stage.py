@@ -43,7 +43,7 @@ def models_of(
     config: RunConfig,
 ) -> tuple[str, ...]:  # of 'base', 'grpo', 'regift', 'grpo+regift'
     """The models that a run compares."""
-    return ("base", "grpo", "regift", "grpo+regift") if config.model is None else ("base", "grpo", "regift")
+    return ("base", "grpo", "regift", "grpo+regift") if config.model is None else ("base", "sft", "grpo")
 
 # %% ../../nbs/run/24_analysis_stage.ipynb #9d898c67
 def probe_prompts(

@@ -7,6 +7,7 @@ __all__ = ['JUDGED', 'CHECKPOINT', 'world_of', 'stage_dataset', 'stage_base', 's
            'stage_grpo', 'stage_regift']
 
 # %% ../../nbs/run/20_stages.ipynb #8fda1458
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ..core.seeds import to_plain
 from ..grpo.settings import GRPOSettings
 from ..grpo.training import train_grpo
 from ..models.loading import load_policy
+from ..models.packaged_models import PACKAGED, fetch_model
 from ..models.small_policy import train_base
 from ..regift.settings import own_traces
 from ..regift.traces import assert_agnostic
@@ -65,9 +67,12 @@ def stage_base(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     """The small policy, from scratch; or a copy of the model that was named."""
     if config.model:
         check_machine(config)
-        model, tokenizer = load_policy(config.model, device=run_device(config))
+        packaged = config.model in PACKAGED
+        source = fetch_model(config.model, folder / "fetched", log=lambda line: None) if packaged else config.model
+        model, tokenizer = load_policy(source, device=run_device(config))
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        shutil.rmtree(folder / "fetched", ignore_errors=True)
         return dict(source=config.model, parameters=sum(p.numel() for p in model.parameters()))
     world, rates = world_of(config)
     texts = world_texts(world, rates, config.world, load_grammar(config.synthesis.profile))
