@@ -40,17 +40,17 @@ class TextConfig:
     open_prompts: int = 200  # training prompts of the open kinds
     test_questions: int = 100  # of held-out groups and wordings
     test_open: int = 100  # of held-out groups and wordings
-    answers: int = 2  # to each test prompt
+    answers: int = 1  # to each test prompt
     max_new_tokens: int = 48  # of an answer
     temperature: float | None = 0.7  # None: as the model's generation config says
     top_p: float | None = 0.95
     reward: str | None = None  # folder of a reward; None: one is trained
     judge: str | None = None  # folder of a judge; None: one is trained
-    squad: int = 100  # questions about passages
-    passages: int = 150  # of real English, for perplexity
-    stereoset: int = 300  # items
-    likelihood_bbq: int = 400  # items
-    likelihood_crows: int = 300  # pairs
+    squad: int = 60  # questions about passages
+    passages: int = 100  # of real English, for perplexity
+    stereoset: int = 240  # items
+    likelihood_bbq: int = 240  # items
+    likelihood_crows: int = 200  # pairs
 
 # %% ../../nbs/run/10_presets.ipynb #297ddf7c
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ REAL = RunConfig(
     model="smollm2",
     reward=RewardConfig(encoder="minilm", examples=8000, lr=2e-4),
     grpo=GRPOSettings(
-        steps=60,
+        steps=40,
         num_generations=4,
         max_completion_length=40,
         learning_rate=3e-4,
