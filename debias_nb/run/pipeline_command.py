@@ -20,8 +20,12 @@ SHOWN = (
     "fairness",
     "stereotype_preference",
     "counterfactual_gap",
+    "judge_swap_gap",
+    "likelihood_swap_gap",
     "perplexity",
+    "squad_f1",
     "refusal_rate",
+    "unclear_rate",
     "distinct_2",
     "ccbbq_ambig_accuracy",
     "ccbbq_disambig_accuracy",
@@ -31,7 +35,7 @@ SHOWN = (
 def estimate_text(estimate: dict) -> str:  # '0.974 [0.957, 0.987]'
     """An estimate with its interval, for a terminal."""
     if estimate["value"] is None or estimate["low"] is None:
-        return str(estimate["value"])
+        return estimate.get("why") or str(estimate["value"])
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
@@ -43,7 +47,8 @@ def print_models(
         columns = [
             f"{name} {estimate_text(measures[measure])}" for name, measures in models.items() if measure in measures
         ]
-        print(f"{measure:26}" + "   ".join(columns))
+        if columns:
+            print(f"{measure:26}" + "   ".join(columns))
 
 # %% ../../nbs/run/72_pipeline_command.ipynb #c6f9fbdb
 def run(

@@ -77,7 +77,7 @@ def sample_rows(rows: list[dict], name: str) -> list[dict]:
     """Judged answers as the report reads them."""
     return [
         dict(
-            id=f"{row['id']}-{row['k']}",
+            id=row["id"],
             split="test_held_out",
             kind=row["kind"],
             group=row["group"],

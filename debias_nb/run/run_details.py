@@ -125,7 +125,8 @@ def run_attributes(
     for model, rows in said.items():
         counts: dict = {}
         for row in rows:
-            count = counts.setdefault(row["group"], {}).setdefault(attribute_of[row["id"]], [0, 0])
+            attribute = attribute_of.get(row["id"], row.get("kind"))  # an open prompt asks about no attribute
+            count = counts.setdefault(row["group"], {}).setdefault(attribute, [0, 0])
             count[0] += row["label"] == "biased"
             count[1] += 1
         out[model] = {
