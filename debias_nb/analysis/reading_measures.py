@@ -36,6 +36,7 @@ class ReadingSettings:
 
     n_items: int = 400  # CC-BBQ items, at most
     n_tasks: int = 160  # general reading tasks that no trace was made from
+    n_distracted: int = 0  # the same with another fact told besides
     n_prompts: int = 152  # held-out prompts answered freely, for the rule judge
     n_texts: int = 120  # stories and facts, for perplexity
     max_new_tokens: int = 96  # of a written answer
@@ -136,6 +137,8 @@ def measure_reading(
     out, failed = item_measures(items, got)
     tasks = world_tasks(s.n_tasks, seed=10_000 + seed)
     out |= task_measures(tasks, answer_tasks(model, tokenizer, tasks, new, suffix=suffix))
+    if s.n_distracted:
+        out |= _distracted(model, tokenizer, world_tasks(s.n_distracted, 20_000 + seed, distractors=1.0), new, suffix)
     out["mean_tokens"] = _mean([len(tokenizer(x, add_special_tokens=False).input_ids) for x in got["responses"]])
     prompts = [x.prompt for x in load_dataset(run / "dataset")["test_held_out"]][: s.n_prompts]
     if prompts and not suffix:
@@ -144,6 +147,14 @@ def measure_reading(
     if s.n_texts and not suffix:
         out["perplexity"] = _perplexity(model, tokenizer, run, s.n_texts)
     return dict(**out, predictions=got["predictions"], failed=[int(f) for f in failed], example=got["responses"][0])
+
+
+def _distracted(model, tokenizer, tasks, new, suffix):
+    """Reading where another fact is told besides."""
+    found = task_measures(tasks, answer_tasks(model, tokenizer, tasks, new, suffix=suffix))
+    return {
+        name.replace("general", "distracted"): found[name] for name in ("general_answerable", "general_unanswerable")
+    }
 
 
 def _perplexity(model, tokenizer, run, n):

@@ -34,7 +34,8 @@ class ReGiFTSettings:
     # how
     epochs: float = 1.0
     batch_size: int = 32
-    bucketed: bool = False  # batches hold traces of like length: less padding where they differ much
+    bucketed: bool = False  # batches hold rows of like length: less padding where they differ much
+    together: int = 1  # traces about one passage in one row: the passage is read once
     accumulation: int = 1  # batches per step
     learning_rate: float = 1e-3
     warmup_steps: int = 10
@@ -68,6 +69,7 @@ REGIFT_PRESETS = dict(
         learning_rate=5e-4,
         batch_size=8,
         bucketed=True,
+        together=4,
         max_length=512,
         too_long="drop",
         save_every=20,
