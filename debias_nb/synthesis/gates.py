@@ -339,8 +339,7 @@ def gate_labels(
     data: dict,
     judge=None,  # has `judge_batch(prompts, responses)`; without one the gate is not run
     sample: int | None = 100,  # instances, drawn by seed; None: all (about 0.1 s each)
-    limit: float = 0.02,  # share of contradicted texts, subtle answers left out
-    subtle_limit: float = 0.25,  # of contradicted subtle answers
+    limit: float = 0.02,  # share of contradicted texts, among subtle answers and among the others
     seed: int = 0,
 ) -> GateResult:
     """Do the texts say what their grades say?"""
@@ -369,6 +368,6 @@ def gate_labels(
         not_judged=sum(1 for _ in views(data)) - len(english),
         by_grade={grade: dict(counts) for grade, counts in by_grade.items()},
     )
-    words = f"at most {limit:.0%} contradicted, {subtle_limit:.0%} of the subtle ones"
-    passed = plain <= limit and subtle <= subtle_limit
+    words = f"at most {limit:.0%} contradicted, of the subtle ones as of the others"
+    passed = max(plain, subtle) <= limit
     return gate_result("labels", faults, len(rows), "texts", words, passed, measured)

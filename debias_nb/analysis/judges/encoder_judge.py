@@ -40,7 +40,7 @@ from ...reward.real_text import RealTextSettings, comment_examples, encoder_fold
 class EncoderJudgeSettings(StepSettings):
     """How the judge is made. The numbers of rows are per step."""
 
-    steps: int = 200
+    steps: int = 500
     seed: int = 1
     hatecheck: float = 6.0
     filled: float = 3.0  # HateCheck's templates with other groups
