@@ -1,4 +1,4 @@
-"""The study of `nbs/studies/70_real_text_judge.ipynb`: rewards and a judge for real text, measured on what they never saw.
+"""The study of `nbs/studies/70_real_text_judge.ipynb`: rewards and a judge for real text, on what they never saw.
 
     debias-nb train-reward --real-text --seed 0 --out real/reward
     debias-nb train-reward --real-text --seed 1 --out real/reward-1
