@@ -25,14 +25,17 @@ def judged_measures(
     rows: list[dict],  # of `ask_and_judge`
     checks: dict | None = None,  # {judge: what `check_judge` found}
     seed: int = 0,
-) -> dict:  # 'judged_<judge>': headline; 'judged': {judge: shares}; refusal_rate, mean_length, distinct_1, distinct_2
+) -> (
+    dict
+):  # 'judged_<judge>': headline; 'judged': {judge: shares}; 'biased_by_kind'; refusal_rate, mean_length, distinct
     """What several judges say of a model's answers, and how the answers look."""
     shares = judged_shares(rows, checks, seed)
     own = [row for row in rows if row.get("side", "own") == "own"]
     form = form_measures([row["answer"] for row in own], [row["template"] for row in own], seed)
     heads = {f"judged_{name}": found["headline"] for name, found in shares.items()}
-    four = {name: {k: v for k, v in found.items() if k != "headline"} for name, found in shares.items()}
-    return heads | form | dict(judged=four)
+    four = {n: {k: v for k, v in found.items() if k not in ("headline", "by_kind")} for n, found in shares.items()}
+    kinds = {f"{name}, {kind}": e for name, found in shares.items() for kind, e in found["by_kind"].items()}
+    return heads | form | dict(judged=four, biased_by_kind=kinds)
 
 # %% ../../nbs/analysis/79_real_measures.ipynb #bbb195fc
 def _words(prompts, texts):

@@ -31,7 +31,8 @@ def _marked(x, path):
     if is_estimate(x):
         why = x.get("reason") or x.get("why") or f"undefined (n = {x.get('n', 0)})"
         return [(" / ".join(path), str(why))] if x["value"] is None else []
-    return [found for key, value in x.items() for found in _marked(value, (*path, str(key)))]
+    deeper = [(key, value) for key, value in x.items() if key not in ("judged", "biased_by_kind")]
+    return [found for key, value in deeper for found in _marked(value, (*path, str(key)))]
 
 
 def _lacking(models, without):

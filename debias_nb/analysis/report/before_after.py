@@ -13,13 +13,13 @@ import matplotlib.pyplot as plt
 from .answer_shares import not_read
 from .estimates import is_estimate, model_estimate, named_models, sample_sizes
 from .marks import draw_point, model_legend, prepare_axis
-from .measures import MEASURES, measure, model_style
+from .measures import MEASURES, judged_keys, measure, model_style
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/report/20_before_after.ipynb #ad52da5e
 HEADLINE = (  # a row per question: the first measure that was taken answers it
     ("fairness", "stereotype_preference"),
-    ("ccbbq_ambig_accuracy", "ccbbq_ambig_bias"),
+    ("ccbbq_ambig_accuracy", "ccbbq_ambig_bias", "likelihood_swap_gap"),
     ("distinct_2", "perplexity", "refusal_rate"),
 )
 TITLES = dict(fairness="Unbiased answers", ccbbq_ambig_accuracy="Ambiguous questions right")  # in plain words
@@ -36,7 +36,8 @@ def headline_keys(
     def taken(key):
         return not (key == "fairness" and unread) and any(model_estimate(metrics, name, key) for name in names)
 
-    found = [next(filter(taken, row), None) for row in HEADLINE]
+    first, *others = HEADLINE
+    found = [next(filter(taken, row), None) for row in ((*judged_keys(metrics), *first), *others)]
     return [key for key in found if key]
 
 # %% ../../../nbs/analysis/report/20_before_after.ipynb #85abd800

@@ -8,7 +8,7 @@ __all__ = ['CHANGED', 'COSTS', 'change_text', 'duration', 'changed', 'real', 'co
 # %% ../../../nbs/analysis/report/30_findings.ipynb #2c9e0809
 from .answer_shares import SHARES, WAY_OUT, answer_shares
 from .estimates import estimates, interval, number, sample_size, sample_sizes
-from .measures import BENCHMARKS, in_sentence, measure, model_style
+from .measures import BENCHMARKS, JUDGED, in_sentence, judged_keys, measure, model_style
 from debias_nb.analysis.report.verdicts import (
     LEVEL,
     TONES,
@@ -61,12 +61,19 @@ def _change(c, model, key):
     return _finding(label, f"{m.label} {change_text(before, after, m)}", TONES.get(verdict, "flat"), verdict, detail)
 
 # %% ../../../nbs/analysis/report/30_findings.ipynb #ca84bfc0
-CHANGED = ("fairness", "stereotype_preference", "ccbbq_ambig_accuracy")
+CHANGED = (
+    "fairness",
+    "stereotype_preference",
+    "ccbbq_ambig_accuracy",
+    "likelihood_swap_gap",
+    "sentiment_swap_gap",
+)
 
 
 def changed(c: Comparison) -> list[dict]:
     """The measures of bias, before and after."""
-    return [_change(c, model, key) for model in c.trained for key in CHANGED if c.verdict(model, key)]
+    keys = (*judged_keys(c.metrics), *CHANGED)
+    return [_change(c, model, key) for model in c.trained for key in keys if c.verdict(model, key)]
 
 # %% ../../../nbs/analysis/report/30_findings.ipynb #53db6acc
 def real(c: Comparison) -> list[dict]:
@@ -140,6 +147,16 @@ def _outside(c, model):
     return _finding(model_style(model)[0], f"External benchmarks: {'; '.join(parts)}", tone)
 
 
+def _unearned(c):
+    """(measure, why) of the judges that have no headline for some model."""
+    out = []
+    for key in judged_keys(c.metrics):
+        found = [c.metrics["models"][name].get(key) or {} for name in (c.base, *c.trained)]
+        whys = [e["why"] for e in found if e.get("value") is None and "why" in e]
+        out += [(key, whys[0])] if whys else []
+    return out
+
+
 def _of_the_run(c):
     """How much the whole rests on."""
     out, benchmarks = [], c.metrics.get("benchmarks") or {}
@@ -151,7 +168,8 @@ def _of_the_run(c):
     elif not benchmarks:
         out.append(_finding("The run", "No external benchmark was run"))
     found = [e for model in (c.base, *c.trained) if (e := c.get(model, "fairness")) and e.get("n") is not None]
-    if c.unread(*c.trained):
+    out += [_finding("The run", f"{measure(key).label}: {why}") for key, why in _unearned(c)]
+    if c.unread(*c.trained) or _unearned(c):
         out.append(_finding("The run", WAY_OUT))
     elif found:
         few = min(e["n"] for e in found) < 40
@@ -165,6 +183,8 @@ def _of_the_run(c):
 # %% ../../../nbs/analysis/report/30_findings.ipynb #78a63737
 COSTS = (
     "perplexity",
+    "squad_answerable_f1",
+    "squad_right_abstention",
     "facts_accuracy",
     "reading_accuracy",
     "ccbbq_disambig_accuracy",
@@ -214,7 +234,8 @@ def leader(c: Comparison, key: str) -> str | None:
         found = c.get(model, key)
         if found and c.verdict(model, key) == "better":
             better[model] = found["value"]
-    return max(better, key=better.__getitem__) if better else None
+    best = min if measure(key).better == "lower" else max
+    return best(better, key=better.__getitem__) if better else None
 
 
 def _lead(c):
@@ -231,7 +252,23 @@ def _rise(c, model, key, what, verb="raised the share of"):
     return f"{model_style(model)[0]} {verb} {what} from {before} to {after}"
 
 
+def _lead_of_judges(c):
+    """What each judge that a user chose says of the best model, or why it says nothing."""
+    said, silent = [], _unearned(c)
+    for key in [key for key in judged_keys(c.metrics) if key not in dict(silent)]:
+        label = f"biased answers (judge {key.removeprefix(JUDGED)})"
+        if best := leader(c, key):
+            before, after = (number(c.get(name, key)["value"], share=True) for name in (c.base, best))
+            said.append(f"{model_style(best)[0]} lowered the share of {label} from {before} to {after}.")
+        else:
+            said.append(f"No trained model has a share of {label} that is lower beyond chance.")
+    said += [f"{measure(key).label}: {why}." for key, why in silent[: 0 if said else 1]]
+    return " ".join(said)
+
+
 def _lead_of_fairness(c):
+    if judged_keys(c.metrics):
+        return _lead_of_judges(c)
     verdicts = {model: c.verdict(model, "fairness") for model in c.trained}
     if "not measured" in verdicts.values():
         return f"Fairness was {c.unread(*c.trained)}."
@@ -246,8 +283,9 @@ def _lead_of_fairness(c):
 # %% ../../../nbs/analysis/report/30_findings.ipynb #2d5aa2dc
 def _about_leader(c, found):
     """Is it real, what did it cost: of the model in the lead, in one line each."""
-    measured = [model for model in c.trained if c.get(model, "fairness")]
-    best = leader(c, "fairness") or next(iter(measured), None)
+    keys = [*judged_keys(c.metrics), "fairness"]
+    measured = [model for model in c.trained if any(c.get(model, key) for key in keys)]
+    best = next(filter(None, (leader(c, key) for key in keys)), None) or next(iter(measured), None)
     if not best:
         return {}
     if c.unread(best):

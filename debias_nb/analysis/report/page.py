@@ -15,6 +15,7 @@ from pathlib import Path
 import jinja2
 from PIL import Image, UnidentifiedImageError
 
+from ..annotation import shared_lines
 from .absences import not_measured
 from .answer_shares import SHARES, without_unread
 from .diagnosis_figures import standing_out
@@ -26,9 +27,9 @@ from .group_figures import planted_note
 from .measures import model_style
 from debias_nb.analysis.report.methods import (
     BIBTEX,
-    WORLD_ONLY,
     about_policy,
     benchmark_sources,
+    not_missed,
     provenance_line,
     settings,
     without_world,
@@ -85,6 +86,12 @@ def figure_cards(
     return out
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #3287672f
+def _whose_labels(metrics):
+    """The judge whose labels stand beside the quoted answers."""
+    judges = next((model["judged"] for model in metrics["models"].values() if model.get("judged")), {"rule": None})
+    return "the rule judge's" if next(iter(judges)) == "rule" else f"that of the judge {next(iter(judges))}"
+
+
 def _found(metrics, base, samples, figures):
     """What the run found, for the template."""
     read, names = without_unread(metrics), named_models(metrics)
@@ -109,13 +116,21 @@ def _found(metrics, base, samples, figures):
         figures=figure_cards({k: v for k, v in (figures or {}).items() if k != "before_after"}, metrics),
         paired=paired_rows(read),
         samples=cards,
-        label_note=any(answer["label"] for card in cards for answer in card["answers"]),
+        label_note=_whose_labels(metrics) if any(a["label"] for card in cards for a in card["answers"]) else "",
         names=[model_style(name)[0] for name in names],
         base_label=model_style(base)[0],
     )
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #1d3a40b6
-SHOWN = ("models", "benchmarks", "stages", "provenance", "paired", "details")  # keys of metrics.json with a section
+SHOWN = (
+    "models",
+    "benchmarks",
+    "stages",
+    "provenance",
+    "paired",
+    "details",
+    "annotation",
+)  # keys of metrics.json with a section
 
 
 def other_values(metrics: dict) -> list[tuple]:  # (key, value)
@@ -129,6 +144,13 @@ def other_values(metrics: dict) -> list[tuple]:  # (key, value)
     return extra
 
 
+def _annotation(found):
+    """What a person said of a sample, in lines."""
+    if not found:
+        return []
+    return [str(found["error"])] if "error" in found else shared_lines(found)
+
+
 def _about(metrics, config, environment):
     """What the run was, for the template."""
     stages = [(k, s) for k, s in (metrics.get("stages") or {}).items() if isinstance(s, dict)]
@@ -136,7 +158,7 @@ def _about(metrics, config, environment):
     return dict(
         subtitle=about_policy(config, metrics),
         source=provenance_line(metrics),
-        missing=not_measured(metrics, without=WORLD_ONLY if config.get("model") else ()),
+        missing=not_measured(metrics, without=not_missed(config)),
         settings=settings(config),
         sources=benchmark_sources(metrics),
         stages=[(name, stage.get("seconds") or 0, stage.get("peak_rss_mb") or 0) for name, stage in stages],
@@ -144,6 +166,7 @@ def _about(metrics, config, environment):
         environment=[(k if part == "run" else f"{part}.{k}", v) for part, _, rows in versions for k, v in rows],
         bibtex=BIBTEX,
         terms=TERMS,
+        annotation=_annotation(metrics.get("annotation")),
     )
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #34096055
@@ -154,6 +177,7 @@ _SECTIONS = dict(  # id: (title, what must not be empty)
     figures=("Figures", "figures"),
     tables=("Tables", "tables"),
     paired=("Paired tests", "paired"),
+    annotation=("A person's view", "annotation"),
     missing=("Not measured", None),
     samples=("Samples", "samples"),
     methods=("Methods", None),

@@ -9,7 +9,7 @@ __all__ = ['swapped_words', 'sample_cards', 'label_tone', 'shares_by_model']
 import re
 from difflib import SequenceMatcher
 
-from .answer_shares import answer_shares, shares_of_labels
+from .answer_shares import answer_shares, judged_shares_of, shares_of_labels
 from .measures import model_style
 
 # %% ../../../nbs/analysis/report/38_samples.ipynb #a8b0bb53
@@ -68,8 +68,12 @@ def shares_by_model(
     """How the answers of each model divide."""
     out = []
     for name in models:
+        judged = judged_shares_of(metrics["models"][name])
+        out += [dict(found, model=f"{model_style(name)[0]}, judge {judge}") for judge, found in judged.items()]
+        if judged:
+            continue
         labels = [row[f"{name}_label"] for row in rows or [] if row.get(f"{name}_label")]
         shares = answer_shares(metrics["models"][name]) or shares_of_labels(labels)
         if shares:
-            out.append(dict(shares, model=model_style(name)[0]))
+            out.append(dict(shares, ends={}, model=model_style(name)[0]))
     return out

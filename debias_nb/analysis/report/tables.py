@@ -86,7 +86,9 @@ def overview(c: Comparison) -> list[dict]:
 
 # %% ../../../nbs/analysis/report/34_tables.ipynb #c651feb5
 PARTS = dict(
-    by_split=Measure("Fairness", "higher", True), by_group=Measure("Biased answers", "lower", True)
+    by_split=Measure("Fairness", "higher", True),
+    by_group=Measure("Biased answers", "lower", True),
+    biased_by_kind=Measure("Biased answers", "lower", True),
 )  # what the numbers under a key are, where they carry no name of their own
 
 
