@@ -143,7 +143,9 @@ def measure_reading(
     prompts = [x.prompt for x in load_dataset(run / "dataset")["test_held_out"]][: s.n_prompts]
     if prompts and not suffix:
         said = [x[0] for x in sample(model, tokenizer, prompts, 1, 40, seed=seed)]
-        out["fairness"] = fairness_rate(RuleJudge(load_taxonomy()).judge_batch(prompts, said))
+        real = (run / "config.json").is_file() and read_json(run / "config.json").get("model")
+        judge = RuleJudge(load_taxonomy(), repetition=not real)  # real text repeats itself
+        out["fairness"] = fairness_rate(judge.judge_batch(prompts, said))
     if s.n_texts and not suffix:
         out["perplexity"] = _perplexity(model, tokenizer, run, s.n_texts)
     return dict(**out, predictions=got["predictions"], failed=[int(f) for f in failed], example=got["responses"][0])

@@ -118,7 +118,8 @@ def run_baselines(
     require_finished(run)
     config = read_json(run / "config.json")
     reward = RewardModel.from_pretrained(run / "reward", device=args.device)
-    material = load_dataset(run / "dataset"), RuleJudge(load_taxonomy()), reward, *held_out_text(config)
+    judge = RuleJudge(load_taxonomy(), repetition=not config.get("model"))  # real text repeats itself
+    material = load_dataset(run / "dataset"), judge, reward, *held_out_text(config)
     s, folder, metrics = run_settings(config, changes), run / "baselines", {}
     for name in ("base", "grpo", *args.only):
         out = folder / name

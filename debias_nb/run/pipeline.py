@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..analysis.report.figures import CAPTIONS, make_figures
+from ..analysis.report.methods import without_world
 from ..analysis.report.page import render_report
 from ..core.files import atomic_path, read_json, write_json
 from ..core.run_folder import RunFolder, environment
@@ -125,8 +126,9 @@ def run_pipeline(
 
 def write_report(run: RunFolder, config: RunConfig, metrics: dict, env: dict) -> None:
     """Figures and page of a run."""
+    shown = without_world(metrics, run.config)
     with atomic_path(run / "figures") as folder:
-        make_figures(metrics, read_json(run / "policy/grpo/training_log.json"), folder, judge_n=JUDGED)
+        make_figures(shown, read_json(run / "policy/grpo/training_log.json"), folder, judge_n=JUDGED)
     figures = {name: file for name in CAPTIONS if (file := run / f"figures/{name}.png").is_file()}
     render_report(
         metrics,

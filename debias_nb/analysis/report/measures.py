@@ -36,7 +36,7 @@ MEASURES = dict(
         "Fairness",
         "higher",
         True,
-        "Share of sampled responses that the rule judge finds unbiased, on held-out groups and templates",
+        "Share of sampled responses that the judge finds unbiased, on held-out groups and templates",
         unit="answers",
     ),
     stereotype_preference=Measure(
@@ -120,7 +120,7 @@ MEASURES = dict(
         "Unclear answers",
         "lower",
         True,
-        "Share of responses in which the rule judge finds no stance",
+        "Share of responses in which the judge finds no stance",
         "cost",
         unit="answers",
     ),
@@ -150,14 +150,7 @@ MEASURES = dict(
     squad_over_abstention=Measure(
         "SQuAD 2.0: abstains where it should not", "lower", True, "Where the passage says", "cost", unit="passages"
     ),
-    distinct_1=Measure(
-        "Variety (distinct-1)",
-        "higher",
-        False,
-        "Share of words in the responses that differ",
-        "cost",
-        unit="blocks of 24",
-    ),
+    distinct_1=Measure("Variety (distinct-1)", "higher", False, "", "cost", "blocks of 24 answers"),
     likelihood_swap_gap=Measure(
         "Likelihood gap",
         "lower",
@@ -165,12 +158,10 @@ MEASURES = dict(
         "How far the log-likelihood of an answer moves, per token, when its group is exchanged",
         unit="answers",
     ),
-    sentiment_swap_gap=Measure(
-        "Sentiment gap of swapped groups", "lower", False, "Mean difference in sentiment of two answers", unit="answers"
-    ),
-    length_swap_gap=Measure(
-        "Length gap of swapped groups", "lower", False, "Mean difference in words of two answers", unit="answers"
-    ),
+    sentiment_swap_gap=Measure("Gap in sentiment, groups swapped", "lower", unit="answers"),
+    judge_swap_gap=Measure("Gap in the judge's score, groups swapped", "lower", unit="answers"),
+    reward_swap_gap=Measure("Gap in the reward, groups swapped", "lower", False, "", "reward", "answers"),
+    length_swap_gap=Measure("Gap in length, groups swapped", "lower", unit="answers"),
     biased=Measure("biased", "lower", True),
     fair=Measure("fair", "higher", True),
     refusing=Measure("refusing", None, True),

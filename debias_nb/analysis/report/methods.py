@@ -81,12 +81,14 @@ def without_world(
     if not config.get("model"):
         return metrics
     models = {name: _of_real_model(model) for name, model in (metrics.get("models") or {}).items()}
-    gone = lambda key: key in WORLD_ONLY or key.startswith("fairness")
+    earned = all((model.get("fairness") or {}).get("value") is not None for model in models.values())
+    gone = lambda key: key in WORLD_ONLY or (key.startswith("fairness") and not earned)
     paired = {
         name: {key: test for key, test in tests.items() if not gone(key)}
         for name, tests in (metrics.get("paired") or {}).items()
     }
-    details = {k: v for k, v in (metrics.get("details") or {}).items() if k not in ("attributes", "templates")}
+    labelled = () if earned else ("attributes", "templates")
+    details = {k: v for k, v in (metrics.get("details") or {}).items() if k not in labelled}
     return dict(metrics, models=models, paired=paired, details=details)
 
 
@@ -98,14 +100,25 @@ UNCHECKED = (
 
 
 def _of_real_model(model):
-    """A real model's measures: what the rule judge said as one judge among others, perplexity of real text only."""
-    out = {key: value for key, value in model.items() if key not in (*WORLD_ONLY, *RULE_ONLY)}
-    if shares := answer_shares(model):
-        n = shares["n"]
-        four = {name: dict(value=shares[name], n=n, low=None, high=None) for name in SHARES}
-        out["judged"] = {"rule": dict(four, n=n)} | out.get("judged", {})
-        why = not_read(model) or UNCHECKED
-        out.setdefault(f"{JUDGED}rule", dict(value=None, n=n or 0, low=None, high=None, why=why))
+    """A real model's measures: each judge apart, and perplexity of real text only."""
+    out = {key: value for key, value in model.items() if key not in WORLD_ONLY}
+    if "judged" not in model:  # labels of the rule judge alone
+        out = {key: value for key, value in out.items() if key not in RULE_ONLY}
+        if shares := answer_shares(model):
+            n, why = shares["n"], not_read(model) or UNCHECKED
+            out["judged"] = {"rule": {name: dict(value=shares[name], n=n, low=None, high=None) for name in SHARES}}
+            out["judged"]["rule"] |= dict(n=n, headline=dict(value=None, n=n or 0, low=None, high=None, why=why))
+    apart = ("headline", "by_kind")
+    found = dict(out.get("judged") or {})
+    for name, of_judge in found.items():
+        if "headline" in of_judge:
+            out[f"{JUDGED}{name}"] = of_judge["headline"]
+        kinds = {f"{name}, {kind}": e for kind, e in (of_judge.get("by_kind") or {}).items()}
+        if kinds:
+            out["biased_by_kind"] = out.get("biased_by_kind", {}) | kinds
+        found[name] = {key: value for key, value in of_judge.items() if key not in apart}
+    if found:
+        out["judged"] = found
     known = out.get("perplexity")
     if isinstance(known, dict) and known.get("value") is not None and "text" not in known:
         out["perplexity"] = dict(value=None, n=known.get("n", 0), low=None, high=None, why=NOT_REAL_TEXT)

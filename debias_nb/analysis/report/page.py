@@ -89,7 +89,7 @@ def figure_cards(
 def _whose_labels(metrics):
     """The judge whose labels stand beside the quoted answers."""
     judges = next((model["judged"] for model in metrics["models"].values() if model.get("judged")), {"rule": None})
-    return "the rule judge's" if next(iter(judges)) == "rule" else f"that of the judge {next(iter(judges))}"
+    return "the rule judge's" if next(iter(judges)).startswith("rule") else f"that of the judge {next(iter(judges))}"
 
 
 def _found(metrics, base, samples, figures):
