@@ -19,8 +19,8 @@ from ..core.errors import ConfigError
 from ..core.files import read_jsonl, write_json, write_jsonl
 from ..core.run_folder import RunFolder, git_commit
 from ..core.seeds import to_plain
+from ..models.greedy import greedy_answers
 from ..models.loading import load_policy
-from ..models.sampling import sample
 from ..models.scorer import Scorer
 from ..regift.filters import read_traces
 from ..regift.settings import REGIFT_PRESETS
@@ -46,9 +46,9 @@ def answer_bbq(
 ) -> int:  # lines written
     """Open-ended answers to BBQ items, greedily, in the format that `open_ended` scores."""
     prompts = [STUDENT_PROMPT.format(passage=item["context"], question=item["question"]) for item in items]
-    said = sample(model, tokenizer, prompts, 1, max_new_tokens, temperature=0, batch_size=batch_size, desc="BBQ")
+    said = greedy_answers(model, tokenizer, prompts, max_new_tokens, batch_size=batch_size, desc="BBQ")
     kept = ("category", "example_id", "question_index", "context_condition")
-    rows = [{name: item[name] for name in kept} | dict(prediction=texts[0]) for item, texts in zip(items, said)]
+    rows = [{name: item[name] for name in kept} | dict(prediction=text) for item, text in zip(items, said)]
     write_jsonl(path, rows)
     return len(items)
 
