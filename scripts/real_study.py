@@ -11,15 +11,15 @@ commit and command; the run's own models are recorded beside them.
 import argparse
 import os
 import shlex
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from debias_nb.analysis.capability import capability
 from debias_nb.core.errors import ConfigError, DebiasError
-from debias_nb.core.files import read_json, write_json, write_jsonl
+from debias_nb.core.files import read_json, write_json
 from debias_nb.core.run_folder import RunFolder, environment
 from debias_nb.core.seeds import stable_hash, to_plain
 from debias_nb.grpo.baseline_answers import load_baseline
@@ -28,7 +28,7 @@ from debias_nb.reward.model import RewardModel
 from debias_nb.run.machine import run_device
 from debias_nb.run.pipeline import models_of, quiet_libraries
 from debias_nb.run.presets import get_preset
-from debias_nb.run.real_analysis import capability_settings, judged_measures
+from debias_nb.run.real_analysis import measure_text_policy
 from debias_nb.run.real_stages import grpo_on_text
 from debias_nb.synthesis.dataset_files import load_dataset
 
@@ -63,7 +63,7 @@ def train(run: RunFolder, config, name: str, folder: Path) -> dict:
 
 
 def measure(run: RunFolder, config, name: str, folder: Path) -> dict:
-    """All numbers of one method; what the base model shares is taken from its own analysis."""
+    """All numbers of one method; what the base model shares with it is not measured again."""
     device = run_device(config)
     reward = RewardModel.from_pretrained(run / "reward", device=device)
     model, tokenizer, answer = load_baseline(run / "study" / name, run / "policy/base", reward, device)
@@ -71,12 +71,13 @@ def measure(run: RunFolder, config, name: str, folder: Path) -> dict:
         model = model.merge_and_unload().eval()
     place = run / "checkpoints/study-analysis" / name
     way = (lambda texts, n: answer(texts, n, config.seed)) if name in UNCHANGED else None
-    found, rows = judged_measures(run, config, model, tokenizer, place, way)
-    write_jsonl(folder / "samples.jsonl", rows)
+    asked = config
     if name in UNCHANGED:
-        return dict(model=found, benchmarks={})
-    able = capability(model, tokenizer, place / "capability", capability_settings(config), log=lambda line: None)
-    return dict(model=found | able["model"], benchmarks=able["benchmarks"])
+        nothing = dict(squad=0, passages=0, stereoset=0, likelihood_bbq=0, likelihood_crows=0)
+        asked = replace(config, text=replace(config.text, **nothing))
+    found = measure_text_policy(run, asked, model, tokenizer, place, way)
+    shutil.copytree(place, folder, dirs_exist_ok=True)
+    return found
 
 
 def record(out: Path, run: Path, config, name: str, found: dict, command: str):

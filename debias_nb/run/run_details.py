@@ -125,7 +125,7 @@ def run_attributes(
     for model, rows in said.items():
         counts: dict = {}
         for row in rows:
-            attribute = attribute_of.get(row["id"], row.get("kind"))  # an open prompt asks about no attribute
+            attribute = attribute_of.get(row["id"], "open prompt")
             count = counts.setdefault(row["group"], {}).setdefault(attribute, [0, 0])
             count[0] += row["label"] == "biased"
             count[1] += 1
