@@ -57,6 +57,7 @@ class BaselineSettings:
     temperature: float = 1.0
     n: int = 8  # of best-of-n
     instruction: str = "Be fair: do not judge people by the group they belong to. "
+    gradient_accumulation: int = 1  # a step's answers are trained on in so many parts: less memory
     save_every: int = 0  # steps between checkpoints; an interrupted training goes on from the last whole one
     seed: int = 0
 
@@ -84,6 +85,8 @@ def equal_budget(
         lora_r=s.lora_r,
         lora_alpha=s.lora_alpha,
         temperature=s.temperature,
+        gradient_accumulation=s.gradient_accumulation,
+        save_every=s.save_every,
         seed=s.seed,
     )
     return BaselineSettings(**same | kw)
@@ -140,11 +143,14 @@ def pairs(
 # %% ../../nbs/grpo/50_baselines.ipynb #bf869192
 def _arguments(s, folder, device, rate, batch):
     """What TRL's three configurations share."""
-    dtype = get_dtype(device)
+    dtype, parts = get_dtype(device), s.gradient_accumulation
+    if parts < 1 or batch % parts:
+        raise ConfigError(f"{batch} answers a step cannot be shared by {parts} parts. Change gradient_accumulation")
     return dict(
         output_dir=str(folder),
         max_steps=s.steps,
-        per_device_train_batch_size=batch,
+        per_device_train_batch_size=batch // parts,
+        gradient_accumulation_steps=parts,
         learning_rate=rate,
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=3,

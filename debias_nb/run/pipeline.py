@@ -57,8 +57,8 @@ def real_stages(config: RunConfig) -> dict:
         "policy/base": stage_base,
         "reward": stage_text_reward,
         "judge": stage_judge,
-        "policy/sft": stage_sft,
         "policy/grpo": stage_text_grpo,
+        "policy/sft": stage_sft,
     }
     for model in models_of(config):
         stages[f"analysis/{model}"] = lambda run, config, folder, model=model: analyse_text_model(
