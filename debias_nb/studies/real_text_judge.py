@@ -9,7 +9,9 @@ __all__ = ['RESAMPLES', 'KEPT', 'label_sets', 'plain', 'checked', 'heads_apart',
 # %% ../../nbs/studies/70_real_text_judge.ipynb #e7b50dce
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from ..analysis.benchmarks.seegull import load_seegull
 from ..analysis.judges.encoder_judge import EncoderJudge, seegull_half
