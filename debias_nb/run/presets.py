@@ -113,7 +113,6 @@ REAL = RunConfig(
         saturation=0.9,
         judge_every=0,
         save_every=10,
-        gradient_accumulation=4,  # 32 answers at once want 9 GB
     ),
 )
 

@@ -118,7 +118,9 @@ def stage_judge(run: RunFolder, config: RunConfig, folder: Path) -> dict:
 def stage_sft(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     """Fine-tuning on the dataset's neutral answers, with GRPO's budget."""
     data = load_dataset(run / "dataset")
-    settings = equal_budget(config.grpo, sft_lr=config.grpo.learning_rate)
+    batch = config.grpo.prompts_per_step * config.grpo.num_generations
+    parts = batch // 8 if batch % 8 == 0 else 1  # 32 answers at once want 9 GB; GRPO shares their prompts
+    settings = equal_budget(config.grpo, sft_lr=config.grpo.learning_rate, gradient_accumulation=parts)
     return train_baseline("sft_neutral", run / "policy/base", data, folder, settings, device=run_device(config)).summary
 
 
