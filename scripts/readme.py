@@ -71,6 +71,7 @@ ROOMS = {
     "analysis": "how biased, and how sure: benchmarks, judges, intervals and tests, open answers, report",
     "run": "presets, stages, command line",
     "studies": "experiments of our own; nothing imports them",
+    "tutorials": "start here: nine roads from a question to a figure, on a CPU in minutes",
 }
 
 
