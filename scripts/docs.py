@@ -338,7 +338,7 @@ def navigation(api):
     named = {"contributing": "Contributing", "changelog": "Changelog", "conduct": "Code of conduct"}
     named |= {"security": "Security", "tests": "Tests"}
     project = [{named[Path(page).stem]: f"project/{page}"} for page in PROJECT.values()]
-    rooms = [{room: in_room(root / "nbs" / room)} for room in ROOMS if room != "studies"]
+    rooms = [{room: in_room(root / "nbs" / room)} for room in ROOMS if room not in ("studies", "tutorials")]
     return [
         {"Home": "index.md"},
         *([{"Tutorials": tutorials}] if tutorials else []),

@@ -62,6 +62,7 @@ def runs_on(nb):
 
 
 ROOMS = {
+    "tutorials": "start here: nine roads from a question to a figure, on a CPU in minutes",
     "core": "what every room needs: errors, seeds, files, run folders, settings",
     "models": "any language model behind one door: loading, prompts, sampling, exact scoring, endpoints",
     "synthesis": "who may be stereotyped and what is said: taxonomy, graded pairs, small world, CC-BBQ, quality gates",
@@ -71,7 +72,6 @@ ROOMS = {
     "analysis": "how biased, and how sure: benchmarks, judges, intervals and tests, open answers, report",
     "run": "presets, stages, command line",
     "studies": "experiments of our own; nothing imports them",
-    "tutorials": "start here: nine roads from a question to a figure, on a CPU in minutes",
 }
 
 
