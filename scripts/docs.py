@@ -77,8 +77,14 @@ def mathml(text):
     """Formulas between dollars as MathML, which browsers show by themselves."""
     from latex2mathml.converter import convert
 
-    text = re.sub(r"\$\$(.+?)\$\$", lambda m: convert(m[1].strip(), display="block"), text, flags=re.S)
-    return re.sub(r"(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$])", lambda m: convert(m[1]), text)
+    def block(found):
+        return f'\n\n<div class="math" markdown="0">{convert(found[1].strip(), display="block")}</div>\n\n'
+
+    def inline(found):
+        return f'<span class="math">{convert(found[1])}</span>'
+
+    text = re.sub(r"\$\$(.+?)\$\$", block, text, flags=re.S)
+    return re.sub(r"(?<![\w$\\])\$(?!\s)([^$\n]+?)(?<!\s)\$(?![\w$])", inline, text)
 
 
 def outside_code(text, change):

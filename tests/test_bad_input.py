@@ -102,6 +102,8 @@ run --preset smoke --policy nobody/nothing-at-all --out {n} -> nobody/nothing-at
 run --preset smoke --encoder {d}/none --out {n} -> no such model folder
 run --seed abc -> unable to convert "abc" into int
 runn -> unknown command 'runn'
+export-tasks --out {d}/thesis -> thesis is not an empty folder
+export-tasks --items {d}/none.jsonl --out {n} -> none.jsonl
 synth --n 0 --out {n} -> 0
 synth --n -3 --out {n} -> -3
 synth --n 10 --n-eval -1 --out {n} -> -1

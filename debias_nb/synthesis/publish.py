@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import ConfigError, DataError
-from ..core.files import atomic_path, write_jsonl, write_text
+from ..core.files import atomic_path, write_json, write_jsonl, write_text
 from ..core.progress import show_progress
 from ..core.seeds import to_plain
 from ..core.text import whole_text, word_tokens
 from .browse import diversity
+from .croissant import croissant
 from .gates import languages_of, texts_of, views
 from .instances import GRADES, HEADS, Instance
 from .quality import QualityReport, data_hash
@@ -366,6 +367,13 @@ def _require_ours(readme):
         )
 
 # %% ../../nbs/synthesis/90_publish.ipynb #cd2bd68b
+def _metadata(folder, files, report, repo_id="debias_nb/chinese-context-bias", licence="apache-2.0", **card):
+    """Croissant metadata of the parquet files."""
+    url, about = f"https://huggingface.co/datasets/{repo_id}", "Graded answers about social groups. " + WARNING
+    address = "https://spdx.org/licenses/Apache-2.0.html" if licence == "apache-2.0" else licence
+    return croissant(folder, files, repo_id.rpartition("/")[2], about, url, f"1.0.0+{report.hash}", address)
+
+# %% ../../nbs/synthesis/90_publish.ipynb #4a25a464
 def save_all(
     data: dict,
     folder: str | Path,
@@ -373,7 +381,7 @@ def save_all(
     overwrite: bool = False,  # replace a README.md that is not ours
     **card,  # passed to `dataset_card`
 ) -> Path:  # the folder
-    """Card, parquet, JSON Lines and quality report, as they will stand on the hub."""
+    """Card, parquet, JSON Lines, Croissant metadata and quality report, as they will stand on the hub."""
     folder = Path(folder)
     if not overwrite:
         _require_ours(folder / "README.md")
@@ -383,6 +391,7 @@ def save_all(
             write_jsonl(folder / "jsonl" / f"{split}.jsonl", instances)
     report.save(folder / "quality.json")
     write_text(folder / "README.md", dataset_card(data, report, files=files, **card))
+    write_json(folder / "croissant.json", _metadata(folder, files, report, **card))
     return folder
 
 # %% ../../nbs/synthesis/90_publish.ipynb #6ecc97fd

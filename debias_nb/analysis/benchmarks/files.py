@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from .foreign_logs import inspect_samples, plain_row
 from ...core.errors import DataError
 from ...core.files import check_row, read_json, read_jsonl
 
@@ -130,6 +131,8 @@ def _parquet_rows(path):
 # %% ../../../nbs/analysis/benchmarks/08_files.ipynb #bfd2e0cb
 def _json_array(path):
     rows = read_json(path)
+    if isinstance(rows, dict) and isinstance(rows.get("samples"), list):  # a log of inspect
+        rows = rows["samples"]
     if not isinstance(rows, list):
         raise DataError("is not a JSON array of rows", file=path, remedy="Give [{...}, {...}] or a row a line")
     for row in rows:
@@ -143,11 +146,12 @@ READERS = {
     ".csv": read_csv_rows,
     ".tsv": lambda path: read_csv_rows(path, delimiter="\t"),
     ".parquet": _parquet_rows,
+    ".eval": lambda path: [(None, row) for row in inspect_samples(path)],
 }
 
 # %% ../../../nbs/analysis/benchmarks/08_files.ipynb #458285bc
 def read_rows(
-    path: str | Path,  # .jsonl, .json (an array), .csv, .tsv or .parquet; anything else is read as JSON Lines
+    path: str | Path,  # .jsonl, .json (an array), .csv, .tsv, .parquet or .eval; anything else: JSON Lines
 ) -> list[tuple[int | None, dict]]:  # (line or row number, row)
     """The rows of one file."""
     path = Path(path)
@@ -193,12 +197,12 @@ def data_files(
 def prediction_rows(
     path: str | Path,  # a file, or a folder of .jsonl files
 ) -> list[tuple[Path, int | None, dict]]:  # (file, line, row)
-    """The rows of a predictions file or folder."""
+    """The rows of a predictions file or folder; logs of other programs become plain rows (`plain_row`)."""
     path = Path(path)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files:
         raise DataError("holds no .jsonl files", file=path, remedy="Pass a predictions file")
-    return [(file, line, row) for file in files for line, row in read_rows(file)]
+    return [(file, line, plain_row(row, file, line)) for file in files for line, row in read_rows(file)]
 
 
 def require_new(key, found, file, line: int | None, field: str) -> None:

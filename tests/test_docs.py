@@ -1,0 +1,58 @@
+"""The docs site before MkDocs: every notebook becomes a page, links lead somewhere, figures are described."""
+
+import re
+import sys
+
+import pytest
+from conftest import root
+
+sys.path.insert(0, str(root / "scripts"))
+pytest.importorskip("latex2mathml", reason="skipped: latex2mathml belongs to the extra docs")
+import docs
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """All notebooks and files of the project as Markdown, in a folder of the test's own."""
+    folder = tmp_path_factory.mktemp("docs")
+    before, docs.PAGES = docs.PAGES, folder
+    for path in docs.notebooks():
+        if path.name != "index.ipynb":
+            docs.write_notebook(path)
+    docs.write_project()
+    docs.PAGES = before
+    return folder
+
+
+def test_figures_are_described(pages):
+    """Each has an alternative text that says more than that it is a figure."""
+    found, bare = 0, []
+    for page in pages.rglob("*.md"):
+        for alt, name in re.findall(r"!\[([^\]]*)\]\(([^)]+\.png)\)", page.read_text(encoding="utf-8")):
+            found += 1
+            if len(alt) < 20:
+                bare.append(f"{page.relative_to(pages)}: {name}: {alt!r}")
+            assert (page.parent / name).is_file(), f"{page.relative_to(pages)}: {name}"
+    assert found > 20 and not bare, "\n".join(bare)
+
+
+def test_pages_hide_what_readers_need_not_see(pages):
+    """No directives, no install cell, no hidden checks; formulas are MathML."""
+    text = (pages / "grpo" / "10_aggregation.md").read_text(encoding="utf-8")
+    assert "#| " not in text and "find_spec" not in text and "fastcore.test" not in text
+    assert '<span class="math"><math' in text and "\\sigma" not in re.sub(r"```.*?```", "", text, flags=re.S)
+
+
+def test_sidebar_names_what_is_there():
+    """Pages that the sidebar places by name exist, and every page is placed."""
+    stems = {re.sub(r"^\d+_", "", path.stem) for path in (root / "nbs" / "pages").glob("*.ipynb")}
+    assert {name for names in docs.KINDS.values() for name in names.split()} <= stems
+    kinds = [next(iter(entry)) for entry in docs.navigation({})]
+    assert [k for k in kinds if k != "Tutorials"] == [
+        *["Home", "How-to", "Explanations", "Studies", "API", "Notebooks", "Project"]
+    ]
+
+
+def test_a_link_to_nothing_is_an_error():
+    with pytest.raises(SystemExit, match="nothing.ipynb, which is not there"):
+        docs.link("nothing.ipynb", root / "nbs" / "all.ipynb", "all.md")
