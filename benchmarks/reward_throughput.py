@@ -3,6 +3,7 @@
 
     python benchmarks/reward_throughput.py                      # random weights of a small DeBERTa, CPU, about a minute
     python benchmarks/reward_throughput.py --layers 12 --hidden 384 --device cuda
+    python benchmarks/reward_throughput.py --shape modernbert-base
 
 The baseline is three reward functions, one per head. Each tokenises the batch with padding, in the order it comes,
 and does one forward in slices of `--slice` rows. `RewardModel` does one forward for all heads, sorted by length and
@@ -14,6 +15,7 @@ Writes reward_throughput.json beside this file.
 """
 
 import argparse
+import math
 import random
 import statistics
 import time
@@ -21,11 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from made_models import made_reward
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
 from debias_nb.core.devices import get_device
 from debias_nb.core.files import write_json
 from debias_nb.core.run_folder import environment
+from debias_nb.grpo.shapes import SHAPES
 from debias_nb.reward.encoder import head_kwargs, tiny_tokenizer
 from debias_nb.reward.model import RewardModel
 from debias_nb.synthesis.instances import HEADS
@@ -75,11 +79,12 @@ def trl_style(model, tokenizer, head, max_length, rows, device):
     return reward
 
 
-def parse_args():
+def parse_args(given=None):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hidden", type=int, default=96)
     parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--shape", choices=list(SHAPES), help="a published encoder's, instead of --hidden and --layers")
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--generations", type=int, default=8)
@@ -92,7 +97,7 @@ def parse_args():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default=str(Path(__file__).with_suffix(".json")))
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def random_model(args, tokenizer):
@@ -139,10 +144,13 @@ def compare(mix, repeats, args, ours, baseline, prompts, sentences):
     for k in range(args.rounds + 1):
         asked, answers = texts_of(mix, draw.sample(prompts, args.prompts), sentences, args.generations, repeats, draw)
         ours.cache.clear()
-        one, wall_one, cpu_one = timed(lambda a=asked, b=answers: ours.score(a, b), ours.device)
-        three, wall_three, cpu_three = timed(
-            lambda a=asked, b=answers: np.stack([f(a, b) for f in baseline], 1), ours.device
+        both = dict(
+            one=lambda a=asked, b=answers: ours.score(a, b),
+            three=lambda a=asked, b=answers: np.stack([f(a, b) for f in baseline], 1),
         )
+        order = list(both) if k % 2 else list(both)[::-1]  # who goes first changes
+        found = {name: timed(both[name], ours.device) for name in order}
+        (one, wall_one, cpu_one), (three, wall_three, cpu_three) = found["one"], found["three"]
         far = np.abs(one - three).max()
         assert far < (1e-4 if ours.device.type == "cpu" else 3e-2), far
         if k:  # the first round warms up
@@ -162,28 +170,53 @@ def compare(mix, repeats, args, ours, baseline, prompts, sentences):
     )
 
 
+def world_texts():
+    """Prompts, and sentences to make answers of."""
+    data = synthesise(SynthesisConfig(n=200, n_eval=8))["train"]
+    sentences = [part.strip() + "." for x in data for part in x.neutral.split(".") if part.strip()]
+    return list(dict.fromkeys(x.prompt for x in data)), sentences
+
+
+def of_shape(shape, device, seconds: float, **options) -> dict:
+    """All mixes and repeats for one encoder, as far as the time reaches."""
+    args, end = parse_args([]), time.monotonic() + seconds
+    vars(args).update(options)
+    torch.manual_seed(args.seed)
+    prompts, sentences = world_texts()
+    ours = made_reward(shape, prompts + sentences, device, args.max_length)
+    return dict(parameters=sum(x.numel() for x in ours.model.parameters()), rows=all_rows(ours, args, end))
+
+
+def all_rows(ours, args, end=math.inf):
+    """The table."""
+    prompts, sentences = world_texts()
+    heads, device = range(len(HEADS)), ours.device
+    baseline = [trl_style(ours.model, ours.tokenizer, i, args.max_length, args.slice, device) for i in heads]
+    rows = []
+    for repeats in (0.0, args.repeats):
+        for mix in LENGTHS:
+            if time.monotonic() < end:
+                rows.append(compare(mix, repeats, args, ours, baseline, prompts, sentences))
+    return rows
+
+
 def main():
     args = parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     device = get_device(args.device)
-    data = synthesise(SynthesisConfig(n=200, n_eval=8))
-    prompts = list(dict.fromkeys(x.prompt for x in data["train"]))
-    sentences = [s.strip() + "." for x in data["train"] for s in x.neutral.split(".") if s.strip()]
-    tokenizer = tiny_tokenizer(prompts + sentences)
-    model = random_model(args, tokenizer)
-    ours = RewardModel(model, tokenizer, args.max_length, device=device)
-    baseline = [trl_style(ours.model, tokenizer, i, args.max_length, args.slice, device) for i in range(len(HEADS))]
-    rows = []
-    for mix in LENGTHS:
-        for repeats in (0.0, args.repeats):
-            rows.append(compare(mix, repeats, args, ours, baseline, prompts, sentences))
-            print(rows[-1], flush=True)
+    if args.shape:
+        ours = made_reward(args.shape, sum(world_texts(), []), device, args.max_length)
+    else:
+        tokenizer = tiny_tokenizer(sum(world_texts(), []))
+        ours = RewardModel(random_model(args, tokenizer), tokenizer, args.max_length, device=device)
+    rows = all_rows(ours, args)
+    print(*rows, sep="\n")
     write_json(
         args.out,
         dict(
             settings=vars(args) | {"out": Path(args.out).name},
-            parameters=sum(x.numel() for x in model.parameters()),
+            parameters=sum(x.numel() for x in ours.model.parameters()),
             device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
             rows=rows,
             environment=environment(args.seed),

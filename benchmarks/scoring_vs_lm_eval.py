@@ -74,7 +74,10 @@ def requests_of(task, items, tokenizer):
     from debias_nb.analysis.benchmarks.subsets import sample_groups
     from debias_nb.analysis.benchmarks.task import get_task
 
-    kind = get_task("bbq" if task.startswith("bbq") else dict(crows="crows_pairs").get(task, task))
+    bbq = (
+        "bbq" if os.environ.get("DEBIAS_NB_DATA") else "ccbbq"
+    )  # where it is not here, the questions we make ourselves
+    kind = get_task(bbq if task.startswith("bbq") else dict(crows="crows_pairs").get(task, task))
     loaded = kind.load(log=lambda m: None)
     if task == "stereoset":  # whole target terms, as when the numbers were recorded
         its = sample_groups(loaded, items, seed=0, group=lambda i: i["target"])
@@ -205,6 +208,82 @@ def child(a):
             )
         )
     )
+
+
+def scorers(model, tokenizer, budget: int, longest: int, theirs: bool = True, row_width=None) -> dict:
+    """Both engines over one model: name -> a function from requests to log-likelihoods."""
+    from debias_nb.models.scorer import Scorer
+
+    scorer = Scorer(model, tokenizer, token_budget=budget, max_length=2048, row_width=row_width, log=lambda line: None)
+    out = dict(ours=lambda requests: [x.logprob for x in scorer.score(requests)])
+    if theirs:
+        from lm_eval.api.instance import Instance
+        from lm_eval.models.huggingface import HFLM
+
+        batch = max(1, budget // longest)
+        lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch, max_length=2048)
+
+        def harness(requests):
+            asked = [Instance("loglikelihood", {}, request, i) for i, request in enumerate(requests)]
+            return [score for score, _ in lm.loglikelihood(asked, disable_tqdm=True)]
+
+        out["lm_eval"] = harness
+    return out
+
+
+def clocks(device):
+    """Wall clock and CPU seconds, with nothing left to do on a GPU."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+    return time.perf_counter(), time.process_time()
+
+
+def in_turn(model, tokenizer, task, items, seconds, budget=4096, part=40, theirs=True) -> dict:
+    """Both engines on the same parts of about `part` items in turn, in one process, as long as the time lasts."""
+    requests, n_items = requests_of(task, items, tokenizer)
+    each = len(requests) // n_items  # requests of an item
+    size, device, end = part * each, next(model.parameters()).device, time.monotonic() + seconds
+    longest = max(len(tokenizer.encode(context + more)) for context, more in requests)
+    engines = scorers(model, tokenizer, budget, longest, theirs)
+    for run in engines.values():
+        run(requests[:6])  # kernels, and our probe, warmed up
+    spent = {name: [0.0, 0.0, 0.0] for name in engines}  # wall, CPU, peak MiB on a GPU
+    done, difference, took = 0, 0.0, 0.0
+    while done < len(requests) and (not done or time.monotonic() + took < end):
+        some, scores, begun = requests[done : done + size], {}, time.monotonic()
+        for name in list(engines) if done // size % 2 else list(engines)[::-1]:  # who goes first changes
+            scores[name] = timed_run(engines[name], some, device, spent[name])
+        if theirs:
+            difference = max(difference, *(abs(x - y) for x, y in zip(scores["ours"], scores["lm_eval"])))
+        done, took = done + len(some), time.monotonic() - begun
+    out = dict(what=TASKS[task][0], items=done // each, requests=done, budget=budget, longest=longest)
+    for name, (wall, cpu, peak) in spent.items():
+        out[name] = dict(
+            seconds=round(wall, 3), cpu_seconds=round(cpu, 3), items_per_second=round(done / each / wall, 2)
+        )
+        if device.type == "cuda":
+            out[name]["peak_memory_mib"] = round(peak)
+    if theirs:
+        wall, cpu = (spent["lm_eval"][i] / spent["ours"][i] for i in (0, 1))
+        out |= dict(goal=TASKS[task][1], ratio=round(wall, 2), ratio_cpu=round(cpu, 2), largest_difference=difference)
+    return out
+
+
+def timed_run(run, requests, device, spent) -> list:
+    """Scores; the clock and, on a GPU, the peak are added to `spent`."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    begun = clocks(device)
+    scores = run(requests)
+    for i, (then, now) in enumerate(zip(begun, clocks(device))):
+        spent[i] += now - then
+    if device.type == "cuda":
+        spent[2] = max(spent[2], torch.cuda.max_memory_allocated(device) / 2**20)
+    return scores
 
 
 def parser():

@@ -58,7 +58,7 @@ def step_cost(
     weight_bytes: int = 2,  # 2 for bf16 and fp16, 4 for fp32, 0.5 for 4 bits
     processes: int = 1,  # share the step's answers
     sharded: bool = False,  # FSDP or ZeRO-3: weights, gradients and optimiser are shared too
-) -> dict:  # {'memory': {what: bytes on each process}, 'tokens': {what: per step, all processes}, 'flops': per step}
+) -> dict:  # {'memory': {what: bytes on each process}, 'peak': bytes, 'tokens': {what: a step, all processes}, 'flops'}
     """Bytes on each process, tokens and operations of one GRPO step."""
     z, plan, b, r = _sizes(model, s.lora_r), _plan(s, processes, sharded), weight_bytes, s.lora_r
     act = b if b >= 2 else 2  # 4-bit weights compute in half precision
@@ -83,7 +83,13 @@ def step_cost(
     flops = 2 * z.all * (reads + sampled + tokens["reference"]) + (4 if r else 6) * z.all * passed
     flops += 2 * z.all * passed if s.gradient_checkpointing else 0
     flops += 2 * reward_parameters * plan.answers * longest
-    return dict(memory=memory, tokens=tokens, flops=flops, parameters=z.all, trained=z.trained)
+    return dict(memory=memory, peak=_peak(memory), tokens=tokens, flops=flops, parameters=z.all, trained=z.trained)
+
+
+def _peak(memory):
+    """Bytes at the worst moment: sampling holds cache and merged weights, training what autograd keeps and gradients."""
+    sampling, training = memory["cache"] + memory["merged"], memory["activations"] + memory["gradients"]
+    return sum(memory.values()) - min(sampling, training)
 
 # %% ../../nbs/grpo/61_step_cost.ipynb #6cc77848
 GIB = 2**30

@@ -1,0 +1,280 @@
+"""What gpu.py measures, a function for each part: it gets a `Job`, gives a dict, and saves what it knows on the way."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import growth
+import grpo_step
+import reward_throughput
+import scoring_vs_lm_eval
+import step_memory
+import torch
+
+from debias_nb.core.devices import get_device
+from debias_nb.grpo.settings import GRPOSettings
+from debias_nb.run.pipeline import quiet_libraries
+from debias_nb.run.presets import PRESETS
+
+
+@dataclass
+class Job:
+    """What a part is told."""
+
+    name: str  # of the part
+    out: Path  # folder of the results
+    work: Path  # for what need not stay
+    seconds: float  # it has; then it is stopped
+    device: str
+    threads: int
+    tiny: bool  # tiny shapes, to test the way
+    model: str | None  # folder of a real policy
+    why_no_model: str = ""
+    save: Callable = lambda result: None  # writes what is known so far
+
+    @property
+    def on(self) -> torch.device:
+        """The device."""
+        return get_device(self.device)
+
+    @property
+    def gpu(self) -> bool:
+        """Whether there is a GPU."""
+        return self.on.type == "cuda"
+
+
+DEBIAS_NB = "import sys; from debias_nb.run.commands import main; sys.exit(main())"
+
+
+class Skipped(Exception):
+    """The part cannot be measured here."""
+
+
+def require(package: str):
+    """Skip without this package."""
+    if find_spec(package) is None:
+        raise Skipped(f"{package} is not installed")
+
+
+def real_settings(job: Job) -> GRPOSettings:
+    """A step as in a real run."""
+    if job.tiny:
+        return GRPOSettings(steps=2, prompts_per_step=2, num_generations=4, max_completion_length=8)
+    if job.gpu:
+        return GRPOSettings(steps=20, prompts_per_step=16, num_generations=8, max_completion_length=96)
+    return GRPOSettings(steps=6, prompts_per_step=8, num_generations=4, max_completion_length=48)
+
+
+def compared(job: Job, material, settings, ways) -> dict:
+    """The ways side by side, and a profile where a goal is missed."""
+    quiet_libraries()
+    begun = time.monotonic()
+    found = grpo_step.compare(material, settings, job.on, ways, seconds=0.75 * job.seconds, save=job.save)
+    left = job.seconds - (time.monotonic() - begun)
+    missed = not all(goal["met"] for goal in found["goals"].values())
+    if missed and left > 4 * found["ways"][ways[-1]]["wall"]["whole"]:
+        job.save(found)
+        trace = job.out / f"{job.name}.trace.json.gz"
+        found["slowest"] = grpo_step.profile(material, settings, job.on, trace, ways[-1])
+    return found
+
+
+def policy_of_135m(job: Job):
+    """The real policy, or its shape."""
+    reward = "deberta-v3-base" if job.gpu else "minilm-l6"
+    if job.tiny:
+        return grpo_step.from_shapes(grpo_step.SMALL_POLICY, grpo_step.SMALL_REWARD, job.on)
+    if job.model:
+        return grpo_step.from_model(Path(job.model), reward, job.on)
+    found = grpo_step.from_shapes("smollm2-135m", reward, job.on)
+    return replace(found, what=f"{found.what} (not the real one: {job.why_no_model})")
+
+
+def grpo_135m(job: Job) -> dict:
+    """A GRPO step of a 135 M policy."""
+    ways = grpo_step.COMPARED if job.gpu else ("stock", "ours")
+    return compared(job, policy_of_135m(job), real_settings(job), ways)
+
+
+def grpo_500m(job: Job) -> dict:
+    """A GRPO step of a 0.5 B shape."""
+    shapes = (grpo_step.SMALL_POLICY, grpo_step.SMALL_REWARD) if job.tiny else ("qwen2.5-0.5b", "deberta-v3-base")
+    return compared(job, grpo_step.from_shapes(*shapes, job.on), real_settings(job), ("stock", "ours"))
+
+
+def grpo_vllm(job: Job) -> dict:
+    """Both trainers with vLLM sharing the GPU."""
+    require("vllm")
+    if not job.gpu:
+        raise Skipped("vLLM colocated needs a GPU")
+    if not job.model:
+        raise Skipped(f"vLLM reads a policy from a folder ({job.why_no_model})")
+    settings = replace(real_settings(job), vllm="colocate")
+    return compared(job, policy_of_135m(job), settings, ("stock", "as set"))
+
+
+def grpo_tiny(job: Job) -> dict:
+    """A step of the tiny preset."""
+    settings = replace(PRESETS["tiny"].grpo, steps=4 if job.tiny else 16)
+    if job.tiny:
+        shapes = (grpo_step.SMALL_POLICY, grpo_step.SMALL_REWARD)
+        return compared(job, grpo_step.from_shapes(*shapes, job.on), real_settings(job), grpo_step.COMPARED)
+    return compared(job, grpo_step.small_world(job.work / "tiny", job.on), settings, grpo_step.COMPARED)
+
+
+def scoring(job: Job) -> dict:
+    """BBQ and its like beside lm-evaluation-harness, in turn in one process."""
+    quiet_libraries()
+    model, tokenizer = policy_of_135m(job).policy()
+    items = 16 if job.tiny else (960 if job.gpu else 160)
+    theirs = find_spec("lm_eval") is not None
+    out = dict(what=policy_of_135m(job).what, lm_eval="" if theirs else "lm_eval is not installed", tasks={}, goals={})
+    tasks = ("bbq", "bbq_chat", "bbq_chat_answers")
+    end = time.monotonic() + 0.9 * job.seconds
+    for i, task in enumerate(tasks):
+        seconds = (end - time.monotonic()) / (len(tasks) - i)
+        found = scoring_vs_lm_eval.in_turn(model, tokenizer, task, items, seconds, theirs=theirs)
+        out["tasks"][task] = found
+        if "goal" in found:
+            ratio = found["ratio" if job.gpu else "ratio_cpu"]
+            out["goals"][task] = dict(goal=found["goal"], found=ratio, met=ratio >= found["goal"])
+        job.save(out)
+    return out
+
+
+def reward(job: Job) -> dict:
+    """The reward scorer beside three padded forwards."""
+    quiet_libraries()
+    shapes = ("deberta-v3-base", "modernbert-base") if job.gpu else ("deberta-v3-small", "modernbert-base", "minilm-l6")
+    if job.tiny:
+        shapes = (grpo_step.SMALL_REWARD,)
+    out = dict(shapes={})
+    end = time.monotonic() + 0.9 * job.seconds
+    for i, shape in enumerate(shapes):
+        seconds = (end - time.monotonic()) / (len(shapes) - i)
+        name = shape if isinstance(shape, str) else "a tiny shape"
+        out["shapes"][name] = reward_throughput.of_shape(shape, job.on, seconds, rounds=2 if job.tiny else 5)
+        job.save(out)
+    return out
+
+
+def memory(job: Job) -> dict:
+    """The peak of real steps beside the calculator."""
+    quiet_libraries()
+    s = real_settings(job)
+    small = (grpo_step.SMALL_POLICY, grpo_step.SMALL_REWARD)
+    if job.tiny:
+        cases = {"a tiny shape": (*small, s, 16)}
+    elif job.gpu:
+        large = replace(s, prompts_per_step=8, gradient_checkpointing=True, gradient_accumulation=2)
+        cases = {
+            "8 B, bf16": ("llama-3.1-8b", "deberta-v3-base", large, 16),
+            "8 B, 4 bits": ("llama-3.1-8b", "deberta-v3-base", large, 4),
+            "0.5 B, bf16": ("qwen2.5-0.5b", "deberta-v3-base", s, 16),
+        }
+    else:
+        cases = {"135 M, fp32": ("smollm2-135m", "minilm-l6", s, 32)}
+    out: dict = dict(cases={}, goals={})
+    for name, (policy, reward_shape, settings, bits) in cases.items():
+        if bits == 4 and find_spec("bitsandbytes") is None:
+            out["cases"][name] = dict(skipped="bitsandbytes is not installed")
+            continue
+        found = step_memory.measure(policy, reward_shape, settings, job.on, bits)
+        out["cases"][name], out["goals"][name] = found, found["goals"]["memory"]
+        job.save(out)
+        if job.gpu:
+            torch.cuda.empty_cache()
+    return out
+
+
+def preset(job: Job, name: str, seeds=(0,), *more) -> dict:
+    """Runs of a preset, one seed after the other; what is whole is kept, and goes on when it is called again."""
+    out: dict = dict(preset=name, seeds={})
+    for seed in seeds:
+        folder = job.work / f"{name}-{seed}"
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from debias_nb.run.commands import main; sys.exit(main())",
+            "run",
+            "--preset",
+            name,
+        ]
+        command += ["--seed", str(seed), "--out", str(folder), *more]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None:
+            time.sleep(1)
+            out["seeds"][seed] = stages_of(folder)
+            job.save(out)
+        if process.returncode:
+            raise RuntimeError(f"{name} preset, seed {seed}: {process.stderr.read()[-1500:]}")
+        out["seeds"][seed] = stages_of(folder)
+    return out
+
+
+def stages_of(folder: Path) -> dict:
+    """Seconds and memory of the stages that are whole."""
+    from debias_nb.core.files import read_json
+
+    found = sorted(folder.rglob("stage.json"), key=lambda file: file.stat().st_mtime) if folder.exists() else []
+    infos = [read_json(file, dict) for file in found if ".partial-" not in str(file)]
+    return {info["stage"]: {k: info[k] for k in ("seconds", "peak_rss_mb") if k in info} for info in infos}
+
+
+def small_preset(job: Job) -> dict:
+    """The small preset."""
+    return preset(job, "smoke" if job.tiny else "small")
+
+
+def real_preset(job: Job) -> dict:
+    """The real preset, where there is one."""
+    if "real" not in PRESETS:
+        raise Skipped("there is no preset 'real'")
+    if job.tiny:
+        raise Skipped("a real policy is no tiny shape")
+    if not job.model:
+        raise Skipped(f"it needs a real policy ({job.why_no_model})")
+    return preset(job, "real", (1, 2, 3), "--policy", job.model)
+
+
+def grown(job: Job, sizes, measure, what: str, unit: str) -> dict:
+    """One measurement at growing sizes, as long as the time lasts."""
+    quiet_libraries()
+    end, out = time.monotonic() + 0.95 * job.seconds, dict(what=what, unit=unit, rows=[])
+    for size in sizes:
+        begun = time.monotonic()
+        out["rows"].append(measure(size))
+        job.save(out)
+        if end - time.monotonic() < 2.5 * (time.monotonic() - begun):  # the next one is at least twice as long
+            out["stopped"] = f"no time was left after {size}"
+            break
+    return out
+
+
+def growth_items(job: Job) -> dict:
+    """Scoring of more and more items."""
+    sizes = (8, 16) if job.tiny else (100, 200, 400, 800, 1600, 3200)
+    score = growth.scoring(job.on)
+    return grown(job, sizes, score, "BBQ items scored by likelihood, a policy of a tiny shape", "items")
+
+
+def growth_prompts(job: Job) -> dict:
+    """GRPO steps of more and more prompts."""
+    sizes = (2, 4) if job.tiny else (4, 8, 16, 32, 64)
+    return grown(job, sizes, growth.steps(job.on, job.tiny, "prompts"), growth.WHAT_STEP, "prompts a step")
+
+
+def growth_group(job: Job) -> dict:
+    """GRPO steps with more and more answers to each prompt."""
+    sizes = (2, 4) if job.tiny else (2, 4, 8, 16, 32)
+    return grown(job, sizes, growth.steps(job.on, job.tiny, "answers"), growth.WHAT_STEP, "answers to each prompt")
+
+
+def growth_data(job: Job) -> dict:
+    """More and more instances written and read."""
+    sizes = (50, 100) if job.tiny else (1_000, 10_000, 100_000, 1_000_000)
+    return grown(job, sizes, growth.data(job.work), growth.WHAT_DATA, "instances")
