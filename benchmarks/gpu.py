@@ -183,6 +183,7 @@ def parser():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--minutes", type=float, default=8, help="for all parts together")
     p.add_argument("--out", type=Path, required=True, help="folder of the results")
+    p.add_argument("--work", type=Path, default=Path("runs/measured"), help="for models and runs that need not stay")
     p.add_argument("--parts", help=f"with commas, of {', '.join({**GPU, **CPU})}; default: all of the device's")
     p.add_argument("--model", help="folder of a policy, .gguf file, or folder of its parts")
     p.add_argument("--tiny", action="store_true", help="tiny shapes: tests that the script works")
@@ -211,17 +212,16 @@ def main():
     parts = chosen(a.parts, a.device)
     a.out.mkdir(parents=True, exist_ok=True)
     command = "python benchmarks/gpu.py " + " ".join(x for x in sys.argv[1:])
-    work = a.out / ".work"
-    work.mkdir(exist_ok=True)
-    reading = FORK.Process(target=prepare_model, args=(None if a.tiny else a.model, work))
+    a.work.mkdir(parents=True, exist_ok=True)
+    reading = FORK.Process(target=prepare_model, args=(None if a.tiny else a.model, a.work))
     reading.start()
     reading.join()
-    model = read_json(work / "model.json", dict)
+    model = read_json(a.work / "model.json", dict)
     names, failed = list(parts), False
     for i, name in enumerate(names):
         left = end - time.monotonic()
         share = parts[name].weight / sum(parts[other].weight for other in names[i:])
-        job = Job(name, a.out, work, left * share, a.device, a.threads, a.tiny, model["path"], model["why"])
+        job = Job(name, a.out, a.work, left * share, a.device, a.threads, a.tiny, model["path"], model["why"])
         head = dict(part=name, asks=parts[name].asks, command=command, seconds_given=round(job.seconds, 1))
         if job.seconds < 2:
             write_json(a.out / f"{name}.json", head | dict(state="skipped", why="no time was left"))

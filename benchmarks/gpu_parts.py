@@ -157,7 +157,8 @@ def reward(job: Job) -> dict:
     for i, shape in enumerate(shapes):
         seconds = (end - time.monotonic()) / (len(shapes) - i)
         name = shape if isinstance(shape, str) else "a tiny shape"
-        out["shapes"][name] = reward_throughput.of_shape(shape, job.on, seconds, rounds=2 if job.tiny else 5)
+        rounds = 1 if job.tiny else (10 if job.gpu else 3)
+        out["shapes"][name] = reward_throughput.of_shape(shape, job.on, seconds, rounds=rounds)
         job.save(out)
     return out
 
@@ -186,8 +187,6 @@ def memory(job: Job) -> dict:
         found = step_memory.measure(policy, reward_shape, settings, job.on, bits)
         out["cases"][name], out["goals"][name] = found, found["goals"]["memory"]
         job.save(out)
-        if job.gpu:
-            torch.cuda.empty_cache()
     return out
 
 
@@ -196,14 +195,7 @@ def preset(job: Job, name: str, seeds=(0,), *more) -> dict:
     out: dict = dict(preset=name, seeds={})
     for seed in seeds:
         folder = job.work / f"{name}-{seed}"
-        command = [
-            sys.executable,
-            "-c",
-            "import sys; from debias_nb.run.commands import main; sys.exit(main())",
-            "run",
-            "--preset",
-            name,
-        ]
+        command = [sys.executable, "-c", DEBIAS_NB, "run", "--preset", name]
         command += ["--seed", str(seed), "--out", str(folder), *more]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while process.poll() is None:
@@ -249,7 +241,8 @@ def grown(job: Job, sizes, measure, what: str, unit: str) -> dict:
         begun = time.monotonic()
         out["rows"].append(measure(size))
         job.save(out)
-        if end - time.monotonic() < 2.5 * (time.monotonic() - begun):  # the next one is at least twice as long
+        left, took = end - time.monotonic(), time.monotonic() - begun
+        if size != sizes[-1] and left < 2.5 * took:  # the next one is at least twice as long
             out["stopped"] = f"no time was left after {size}"
             break
     return out

@@ -8,6 +8,7 @@ included. Two steps: Adam's moments exist from the second on. Prints one JSON ob
 """
 
 import argparse
+import gc
 import json
 import resource
 import tempfile
@@ -50,6 +51,15 @@ def in_four_bits(model, dtype):
     return model
 
 
+def held_bytes(device) -> int:
+    """What is held now."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
 def peak_bytes(device) -> int:
     """The highest so far: of torch's allocations on a GPU, of the process on a CPU."""
     if device.type == "cuda":
@@ -83,12 +93,11 @@ def measure(
         return (in_four_bits(model, dtype) if bits == 4 else model), tokenizer
 
     material = replace(from_shapes(shape, reward_shape, device, texts), policy=policy, prompts=prompts)
-    before = psutil.Process().memory_info().rss if device.type == "cpu" else 0
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    begun, settings = time.perf_counter(), replace(settings, steps=2)
+    before, begun, settings = held_bytes(device), time.perf_counter(), replace(settings, steps=2)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer("as set", material, settings, Path(folder), device)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)  # what it took to make the model does not count
         trainer.train()
     measured, size = peak_bytes(device) - before, torch.finfo(dtype).bits // 8
     reward = parameters(meta_model(reward_shape, HEADS))
