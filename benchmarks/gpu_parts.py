@@ -66,7 +66,7 @@ def real_settings(job: Job) -> GRPOSettings:
         return GRPOSettings(steps=2, prompts_per_step=2, num_generations=4, max_completion_length=8)
     if job.gpu:
         return GRPOSettings(steps=20, prompts_per_step=16, num_generations=8, max_completion_length=96)
-    return GRPOSettings(steps=6, prompts_per_step=8, num_generations=4, max_completion_length=48)
+    return replace(PRESETS["real"].grpo, steps=6, save_every=0)
 
 
 def compared(job: Job, material, settings, ways) -> dict:
