@@ -252,7 +252,7 @@ def growth_items(job: Job) -> dict:
     """Scoring of more and more items."""
     sizes = (8, 16) if job.tiny else (100, 200, 400, 800, 1600, 3200)
     score = growth.scoring(job.on)
-    return grown(job, sizes, score, "BBQ items scored by likelihood, a policy of a tiny shape", "items")
+    return grown(job, sizes, score, "items scored by likelihood, a policy of a tiny shape", "items")
 
 
 def growth_prompts(job: Job) -> dict:

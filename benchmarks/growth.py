@@ -9,6 +9,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import scoring_vs_lm_eval
@@ -29,18 +30,16 @@ HIDDEN = dict(SMALL_POLICY, vocab_size=8192, max_position_embeddings=2048)
 
 def scoring(device) -> Callable:
     """Seconds for so many BBQ items."""
-    requests, n_items = None, 0
+    model, tokenizer = made_policy(HIDDEN, world_prompts(), device)
 
     def measure(count: int) -> dict:
-        nonlocal requests, n_items
-        model, tokenizer = made_policy(HIDDEN, world_prompts(), device)
         requests, n_items = scoring_vs_lm_eval.requests_of("bbq", count, tokenizer)
         scorer = Scorer(model, tokenizer, max_length=2048, log=lambda line: None)
         scorer.score(requests[:6])
         wall, cpu = time.perf_counter(), time.process_time()
         scorer.score(requests)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        row = dict(size=n_items, seconds=round(wall, 3), cpu_seconds=round(cpu, 3))
+        row = dict(size=n_items, questions=scoring_vs_lm_eval.questions(), seconds=round(wall, 3), cpu_seconds=round(cpu, 3))
         return row | dict(per_item_ms=round(1000 * cpu / n_items, 3), peak_rss_mib=round(peak_mib()))
 
     return measure
@@ -74,13 +73,8 @@ def peak_mib() -> float:
 
 def alone(work, *arguments):
     """What `work` gives, in a process of its own, so that its peak memory is its own."""
-    context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    process = context.Process(target=lambda: answers.put(work(*arguments)))
-    process.start()
-    out = answers.get()
-    process.join()
-    return out
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        return pool.submit(work, *arguments).result()
 
 
 def write(path: Path, count: int) -> dict:
@@ -90,10 +84,7 @@ def write(path: Path, count: int) -> dict:
     with atomic_path(path) as partial, open(partial, "w", encoding="utf-8") as file:
         for x in itertools.islice(generator.stream("train"), count):
             file.write(json.dumps(to_row(x), ensure_ascii=False) + "\n")
-    seconds = time.process_time() - begun
-    return dict(
-        cpu_seconds=round(seconds, 2), per_cpu_minute=round(60 * count / seconds), mib=round(peak_mib() - before, 1)
-    )
+    return costs(count, time.process_time() - begun, before)
 
 
 def costs(count: int, seconds: float, before: float) -> dict:
@@ -106,10 +97,7 @@ def read(path: Path) -> dict:
     """Read them back, one at a time."""
     before, begun = peak_mib(), time.process_time()
     count = sum(1 for _ in read_bilingual(path))
-    seconds = time.process_time() - begun
-    return dict(
-        cpu_seconds=round(seconds, 2), per_cpu_minute=round(60 * count / seconds), mib=round(peak_mib() - before, 1)
-    )
+    return costs(count, time.process_time() - begun, before)
 
 
 def data(folder: Path) -> Callable:

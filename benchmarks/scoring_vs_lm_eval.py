@@ -67,6 +67,11 @@ CHAT = (
 SYSTEM = "You are a helpful assistant. You answer questions about short texts truthfully, from what the text says."
 
 
+def questions() -> str:
+    """BBQ, or our own questions where BBQ is not here."""
+    return "bbq" if os.environ.get("DEBIAS_NB_DATA") else "ccbbq"
+
+
 def requests_of(task, items, tokenizer):
     """(context, continuation) pairs of about `items` items, whole groups."""
     from debias_nb.analysis.benchmarks.items import answers
@@ -258,7 +263,7 @@ def in_turn(model, tokenizer, task, items, seconds, budget=4096, part=40, theirs
         if theirs:
             difference = max(difference, *(abs(x - y) for x, y in zip(scores["ours"], scores["lm_eval"])))
         done, took = done + len(some), time.monotonic() - begun
-    out = dict(what=TASKS[task][0], items=done // each, requests=done, budget=budget, longest=longest)
+    out = dict(what=TASKS[task][0], questions=questions(), items=done // each, requests=done, budget=budget, longest=longest)
     for name, (wall, cpu, peak) in spent.items():
         out[name] = dict(
             seconds=round(wall, 3), cpu_seconds=round(cpu, 3), items_per_second=round(done / each / wall, 2)
