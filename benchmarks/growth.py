@@ -39,7 +39,8 @@ def scoring(device) -> Callable:
         wall, cpu = time.perf_counter(), time.process_time()
         scorer.score(requests)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        row = dict(size=n_items, questions=scoring_vs_lm_eval.questions(), seconds=round(wall, 3), cpu_seconds=round(cpu, 3))
+        row = dict(size=n_items, questions=scoring_vs_lm_eval.questions())
+        row |= dict(seconds=round(wall, 3), cpu_seconds=round(cpu, 3))
         return row | dict(per_item_ms=round(1000 * cpu / n_items, 3), peak_rss_mib=round(peak_mib()))
 
     return measure

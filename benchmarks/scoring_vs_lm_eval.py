@@ -79,10 +79,7 @@ def requests_of(task, items, tokenizer):
     from debias_nb.analysis.benchmarks.subsets import sample_groups
     from debias_nb.analysis.benchmarks.task import get_task
 
-    bbq = (
-        "bbq" if os.environ.get("DEBIAS_NB_DATA") else "ccbbq"
-    )  # where it is not here, the questions we make ourselves
-    kind = get_task(bbq if task.startswith("bbq") else dict(crows="crows_pairs").get(task, task))
+    kind = get_task(questions() if task.startswith("bbq") else dict(crows="crows_pairs").get(task, task))
     loaded = kind.load(log=lambda m: None)
     if task == "stereoset":  # whole target terms, as when the numbers were recorded
         its = sample_groups(loaded, items, seed=0, group=lambda i: i["target"])
@@ -263,7 +260,8 @@ def in_turn(model, tokenizer, task, items, seconds, budget=4096, part=40, theirs
         if theirs:
             difference = max(difference, *(abs(x - y) for x, y in zip(scores["ours"], scores["lm_eval"])))
         done, took = done + len(some), time.monotonic() - begun
-    out = dict(what=TASKS[task][0], questions=questions(), items=done // each, requests=done, budget=budget, longest=longest)
+    out = dict(what=TASKS[task][0], questions=questions(), items=done // each, requests=done)
+    out |= dict(budget=budget, longest=longest)
     for name, (wall, cpu, peak) in spent.items():
         out[name] = dict(
             seconds=round(wall, 3), cpu_seconds=round(cpu, 3), items_per_second=round(done / each / wall, 2)
