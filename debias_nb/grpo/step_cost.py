@@ -87,7 +87,7 @@ def step_cost(
 
 
 def _peak(memory):
-    """Bytes at the worst moment: sampling holds cache and merged weights, training what autograd keeps and gradients."""
+    """Bytes at the worst moment: sampling holds the cache and merged weights, training what autograd keeps."""
     sampling, training = memory["cache"] + memory["merged"], memory["activations"] + memory["gradients"]
     return sum(memory.values()) - min(sampling, training)
 
