@@ -256,7 +256,7 @@ def module_section(module, name):
         if inspect.isfunction(thing) or inspect.isclass(thing):
             parts.append(described(thing, 3) or f"### {public}\n\n{inspect.getdoc(thing) or ''}")
         else:
-            shown = repr(thing)
+            shown = re.sub(r"<function (\w+) at 0x\w+>", r"\1", repr(thing))
             parts.append(
                 f"### {public}\n\n" + fenced(f"{public} = {shown[:300]}{' ...' if len(shown) > 300 else ''}", "python")
             )
