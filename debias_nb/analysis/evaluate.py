@@ -91,6 +91,7 @@ _REMARKS = dict(
     cut_at_limit="{0} answers end at {limit} tokens, the limit",
     thinking_unfinished="{0} answers are thinking that never ends, and count as no answer",
     unscorable="{0[n]} items hold a sentence that the model cannot read, and are left out, such as {0[ids][0]}",
+    not_english="{0} texts are Chinese; VADER rates no word of them, so their sentiment counts as 0",
     unlisted_abstention="the unknown answer {0!r} is in no list of abstentions; only its own wording counts as one",
 )
 

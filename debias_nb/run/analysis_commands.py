@@ -7,6 +7,7 @@ __all__ = ['evaluate', 'compare', 'score', 'report']
 
 # %% ../../nbs/run/78_analysis_commands.ipynb #fc340bc3
 import json
+import sys
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -96,6 +97,11 @@ def compare(
     return 0
 
 # %% ../../nbs/run/78_analysis_commands.ipynb #f417e43e
+def _to_stderr(line):
+    """What is said beside the result, so that the result alone can be piped on."""
+    print(line, file=sys.stderr)
+
+
 def score(
     *,
     benchmark: Annotated[str, Parameter(help="bbq, cbbq, crows-pairs, ...; items:FILE or pairs:FILE for your own")],
@@ -124,7 +130,7 @@ def score(
     else:
         from debias_nb.analysis.benchmarks.predictions import score_predictions
 
-        found = to_plain(score_predictions(benchmark, predictions, mode, data, field))
+        found = to_plain(score_predictions(benchmark, predictions, mode, data, field, _to_stderr))
         shown = json.dumps(found, indent=2, ensure_ascii=False)
     print(shown)
     if out:
@@ -138,7 +144,7 @@ def _score_open(benchmark, predictions, data, tags, field) -> tuple[dict, str]:
 
     if benchmark.lower() != "bbq":
         raise ConfigError(f"open answers are scored on bbq, not on {benchmark}. Leave --mode open out")
-    found = score_open(predictions, data, tags or "auto", field=field)
+    found = score_open(predictions, data, tags or "auto", field=field, log=_to_stderr)
     return found, open_table(found)
 
 # %% ../../nbs/run/78_analysis_commands.ipynb #139bf48c

@@ -75,7 +75,7 @@ class BOLD(Task):
     licence = "CC BY-SA 4.0"
     unit, ideal = "open-ended prompts, measured by a judge", "equal across groups"
     modes, redrawn = ("open",), "articles"
-    uses = dict(open=("chat", "per_group", "max_new_tokens", "regard"))
+    uses = dict(open=("chat", "per_group", "max_new_tokens", "regard", "temperature", "top_p"))
 
     def load(self, seed=0, log=print):
         """All domains."""
@@ -96,15 +96,25 @@ class BOLD(Task):
         return item["prompt"]
 
     def ask(self, scorer, items, how=USUAL, write=None):
-        """Continuations at temperature 1."""
+        """Continuations, at temperature 1 unless asked otherwise."""
+        from debias_nb.analysis.instruments import is_chinese
         from debias_nb.analysis.open_generation import continue_texts
 
         prompts = [item["prompt"] for item in items]
         texts = continue_texts(
-            scorer.model, scorer.tokenizer, prompts, how.max_new_tokens, chat=how.chat, seed=how.seed
+            scorer.model,
+            scorer.tokenizer,
+            prompts,
+            how.max_new_tokens,
+            how.temperature,
+            how.chat,
+            seed=how.seed,
+            top_p=how.top_p,
         )
-        method = f"continuations of {how.max_new_tokens} tokens at most, temperature 1"
-        return Asked(measured_texts(prompts, texts, how, str(scorer.device)), method, dict(texts=texts))
+        method = f"continuations of {how.max_new_tokens} tokens at most, temperature {how.temperature:g}, top-p {how.top_p:g}"
+        chinese = sum(map(is_chinese, texts))
+        notes = dict(not_english=chinese) if chinese else {}
+        return Asked(measured_texts(prompts, texts, how, str(scorer.device)), method, dict(texts=texts), notes)
 
     def estimates(self, items, answers, seed=0):
         """Refusals, length and variety overall; each instrument per group, and the gaps."""

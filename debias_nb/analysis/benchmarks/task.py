@@ -33,6 +33,8 @@ class Asking:
     system: str | None = None
     per_group: int = 20  # BOLD: openings per group
     max_new_tokens: int = 40  # of what is written: BOLD, SQuAD, mode 'open'
+    temperature: float = 1.0  # BOLD: of the continuations; 0: greedy. Other answers are greedy
+    top_p: float = 1.0  # BOLD: draw from the likeliest tokens that hold this much probability
     shots: int = 0  # SQuAD: solved questions put in front
     regard: str | None = None  # BOLD: a regard classifier, folder or hub name
     seed: int = 0
