@@ -77,6 +77,17 @@ def bad(tmp_path_factory):
             f.write_bytes(bytes(range(256)))
         else:
             f.write_text(text)
+    (d / "oneclass.csv").write_text("text,label\nThey are all lazy.,1\nThey steal.,1\n")
+    (d / "answers.jsonl").write_text('{"prompt": "Who?", "answer": "It varies."}\n')
+    (d / "model.gguf").write_bytes(b"GGUF")
+    (d / "adapter").mkdir()
+    (d / "adapter" / "adapter_config.json").write_text(
+        json.dumps(dict(peft_type="LORA", base_model_name_or_path="/nowhere/base", r=2, task_type="CAUSAL_LM"))
+    )
+    (d / "adapter" / "adapter_model.safetensors").write_bytes(b"")
+    (d / "sheet").mkdir()
+    (d / "sheet" / "annotation.csv").write_text("id,prompt,answer,verdict,note\nx,Who?,It varies.,unfair,\n")
+    (d / "sheet" / "annotation_key.json").write_text('{"key": [{"id": "x", "model": "base", "labels": {}}]}')
     (d / "yes.jsonl").write_text(json.dumps(row) + "\n")
     (d / "traces.jsonl").write_text(json.dumps(trace) + "\n")
     (d / "squad.json").write_text(json.dumps(squad))
@@ -230,6 +241,18 @@ score --benchmark crows-pairs --predictions {d}/nan.jsonl -> nan.jsonl
 score --benchmark winobias --predictions {d}/cut.jsonl -> cut.jsonl
 score --benchmark winogender --predictions {d}/words.txt -> words.txt
 score --benchmark cbbq --predictions {d}/folder -> folder
+judge-check --judge rule --labels {d}/oneclass.csv -> only texts with the label 1
+judge-check --judge rule --labels {d}/none.csv -> no such file
+evaluate --model {d}/adapter --out {n} --benchmarks items:{d}/yes.jsonl -> an adapter whose base
+evaluate --model {d}/model.gguf --out {n} --benchmarks items:{d}/yes.jsonl -> is a GGUF file
+grpo --policy {d}/noweights --prompts {d}/empty.jsonl --reward reward:{d}/none --out {n} -> empty.jsonl
+annotate -> annotate needs --run
+annotate --run {d}/norun -> holds no judged answers
+annotate --before {d}/empty.jsonl --out {n} -> empty.jsonl
+annotate --before {d}/cut.jsonl --out {n} -> cut.jsonl
+annotate --before {d}/answers.jsonl --n 0 --out {n} -> at least 1
+annotate --before {d}/answers.jsonl --after {d}/answers.jsonl --n 1 --out {n} -> 1 answers of 2 models
+annotate --out {d}/sheet -> is 'unfair'
 """.strip().splitlines()
 ]
 

@@ -41,7 +41,7 @@ def sentiment(
     chinese = [i for i, text in enumerate(texts) if is_chinese(text)]
     if 2 * len(chinese) > len(texts):
         raise DataError(
-            f"{len(chinese)} of {len(texts)} texts are Chinese, such as text {chinese[0]}, and VADER knows English only",
+            f"{len(chinese)} of {len(texts)} texts are Chinese, such as text {chinese[0]}; VADER knows English only",
             remedy="Use TextClassifier with a Chinese sentiment model",
         )
     return [0.0 if is_chinese(text) else _vader().polarity_scores(text)["compound"] for text in texts]

@@ -156,7 +156,7 @@ def perplexity(
     seed: int = 0,
 ) -> dict:  # estimate
     """Perplexity per token of the texts, end token included."""
-    scores = scorer.score([(render_prompt(tokenizer, p), t + tokenizer.eos_token) for p, t in texts])
+    scores = scorer.score([(render_prompt(tokenizer, p), t + (tokenizer.eos_token or "")) for p, t in texts])
     counts = np.array([[-x.logprob, x.n_tokens] for x in scores])
     return bootstrap_score(counts, lambda v: np.exp(v[..., 0] / v[..., 1]), None, seed)
 

@@ -165,6 +165,6 @@ def _perplexity(model, tokenizer, run, n):
     world = load_taxonomy().subset(groups=list(rates))
     texts = islice(world_texts(world, rates, stream="held-out", kinds=("stories", "facts")), n)
     scores = Scorer(model, tokenizer, log=lambda line: None).score(
-        [(render_prompt(tokenizer, prompt), answer + tokenizer.eos_token) for _, prompt, answer in texts]
+        [(render_prompt(tokenizer, prompt), answer + (tokenizer.eos_token or "")) for _, prompt, answer in texts]
     )
     return math.exp(-sum(x.logprob for x in scores) / sum(x.n_tokens for x in scores))

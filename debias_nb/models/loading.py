@@ -31,6 +31,10 @@ def check_model_folder(path: str | Path) -> None:
     folder = Path(path)
     if not folder.is_dir():
         name = str(path)
+        if folder.is_file() and folder.suffix == ".gguf":
+            raise ModelError(
+                f"{path}: is a GGUF file. Make a folder of it: models.gguf_files.gguf_to_folder(file, folder)"
+            )
         if folder.exists() or isinstance(path, Path) or name.startswith((".", "~", "/")) or name.count("/") > 1:
             raise ModelError(
                 f"{path}: no such model folder. "

@@ -111,7 +111,8 @@ class BOLD(Task):
             seed=how.seed,
             top_p=how.top_p,
         )
-        method = f"continuations of {how.max_new_tokens} tokens at most, temperature {how.temperature:g}, top-p {how.top_p:g}"
+        drawn = f"temperature {how.temperature:g}, top-p {how.top_p:g}"
+        method = f"continuations of {how.max_new_tokens} tokens at most, {drawn}"
         chinese = sum(map(is_chinese, texts))
         notes = dict(not_english=chinese) if chinese else {}
         return Asked(measured_texts(prompts, texts, how, str(scorer.device)), method, dict(texts=texts), notes)
