@@ -21,6 +21,7 @@ from ..models.kept_answers import AnswerSettings, kept_answers
 from ..models.score_journal import model_fingerprint
 from ..models.scorer import Scorer
 from ..models.written_answers import without_thinking
+from ..synthesis.own_taxonomy import own_text
 
 # %% ../../nbs/analysis/80_evaluate.ipynb #014ca887
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class EvaluationConfig(Asking):
     benchmarks: tuple = ("bbq", "crows_pairs")  # names of tasks; also 'items:FILE' and 'pairs:FILE' for your own
     token_budget: int = 4096
     data: str | None = None  # folder that holds the sets; default $DEBIAS_NB_DATA
+    taxonomy: str | None = None  # YAML file of groups of your own, for CC-BBQ; kept as its text
+
+    def __post_init__(self):
+        object.__setattr__(self, "taxonomy", own_text(self.taxonomy))
 
 # %% ../../nbs/analysis/80_evaluate.ipynb #479c196a
 def set_name(key: str) -> str:
@@ -46,6 +51,8 @@ def config_task(key: str, config: EvaluationConfig) -> Task:
     task = get_task(key)
     if task.path is None and task.folder and config.data is not None:
         task.path = Path(config.data) / task.folder
+    if config.taxonomy and hasattr(task, "taxonomy"):
+        task.taxonomy = config.taxonomy
     if not task.modes:
         what = f"{task.title} checks judges and asks no language model. Score predictions with debias-nb score"
         raise ConfigError(what)
@@ -173,6 +180,8 @@ def load_sets(config: EvaluationConfig, log=print) -> dict:  # {name in results:
         if task.folder:
             task.where()
         sets[name] = task
+    if config.taxonomy and not any(hasattr(task, "taxonomy") for task in sets.values()):
+        raise ConfigError("a taxonomy of your own is for ccbbq, whose questions are made of it. Add it to benchmarks")
     drawn = {}
     for name, task in sets.items():
         items = task.draw(task.load(config.seed, log), config)

@@ -25,9 +25,9 @@ from ..models.sampling import sample
 from ..models.scorer import Scorer
 from ..models.written_answers import parse_response
 from ..regift.tasks import world_tasks
-from ..synthesis.dataset_files import load_dataset
+from ..synthesis.dataset_files import dataset_groups, load_dataset
+from ..synthesis.own_taxonomy import own_taxonomy
 from ..synthesis.small_world import world_texts
-from ..synthesis.taxonomy_file import load_taxonomy
 
 # %% ../../nbs/analysis/72_reading_measures.ipynb #eccdc93c
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class ReadingSettings:
 
     n_items: int = 400  # CC-BBQ items, at most
     n_tasks: int = 160  # general reading tasks that no trace was made from
-    n_distracted: int = 0  # the same with another fact told besides
     n_prompts: int = 152  # held-out prompts answered freely, for the rule judge
     n_texts: int = 120  # stories and facts, for perplexity
     max_new_tokens: int = 96  # of a written answer
@@ -137,32 +136,24 @@ def measure_reading(
     out, failed = item_measures(items, got)
     tasks = world_tasks(s.n_tasks, seed=10_000 + seed)
     out |= task_measures(tasks, answer_tasks(model, tokenizer, tasks, new, suffix=suffix))
-    if s.n_distracted:
-        out |= _distracted(model, tokenizer, world_tasks(s.n_distracted, 20_000 + seed, distractors=1.0), new, suffix)
     out["mean_tokens"] = _mean([len(tokenizer(x, add_special_tokens=False).input_ids) for x in got["responses"]])
     prompts = [x.prompt for x in load_dataset(run / "dataset")["test_held_out"]][: s.n_prompts]
     if prompts and not suffix:
         said = [x[0] for x in sample(model, tokenizer, prompts, 1, 40, seed=seed)]
-        real = (run / "config.json").is_file() and read_json(run / "config.json").get("model")
-        judge = RuleJudge(load_taxonomy(), repetition=not real)  # real text repeats itself
-        out["fairness"] = fairness_rate(judge.judge_batch(prompts, said))
+        out["fairness"] = fairness_rate(RuleJudge(_groups_of(run)).judge_batch(prompts, said))
     if s.n_texts and not suffix:
         out["perplexity"] = _perplexity(model, tokenizer, run, s.n_texts)
     return dict(**out, predictions=got["predictions"], failed=[int(f) for f in failed], example=got["responses"][0])
 
 
-def _distracted(model, tokenizer, tasks, new, suffix):
-    """Reading where another fact is told besides."""
-    found = task_measures(tasks, answer_tasks(model, tokenizer, tasks, new, suffix=suffix))
-    return {
-        name.replace("general", "distracted"): found[name] for name in ("general_answerable", "general_unanswerable")
-    }
+def _groups_of(run):
+    return own_taxonomy(dataset_groups(run / "dataset"))
 
 
 def _perplexity(model, tokenizer, run, n):
     """Per token, on stories and facts of the run's world that no training saw."""
     rates = read_json(run / "dataset/planted_rates.json")
-    world = load_taxonomy().subset(groups=list(rates))
+    world = _groups_of(run).subset(groups=list(rates))
     texts = islice(world_texts(world, rates, stream="held-out", kinds=("stories", "facts")), n)
     scores = Scorer(model, tokenizer, log=lambda line: None).score(
         [(render_prompt(tokenizer, prompt), answer + (tokenizer.eos_token or "")) for _, prompt, answer in texts]

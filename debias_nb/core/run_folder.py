@@ -156,9 +156,17 @@ def _foreign(folder):
     return any(file.name != ".lock" and ".partial-" not in file.name for file in folder.iterdir())
 
 
+def _said(config):
+    """What a config says; a setting that is None says nothing, and older versions may not have had it."""
+    if isinstance(config, dict):
+        return {name: _said(value) for name, value in config.items() if value is not None}
+    return config
+
+
 def _require_same(config, old, path):
     """Refuse a run folder that was made with another config."""
-    if differing := [k for k in sorted({*old, *config}) if old.get(k) != config.get(k)]:
+    before, now = _said(old), _said(config)
+    if differing := [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]:
         raise ConfigError(
             f"{path} holds a run with another config (differs in: {', '.join(differing)}). "
             "Choose another --out, or repeat the settings in its config.json"

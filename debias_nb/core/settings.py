@@ -37,10 +37,30 @@ def field_help(
 _RULES = ConfigDict(allow_inf_nan=False)
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
+def _read_value(hint, text, name):
+    """What a text says in YAML; a longer text stays one where the setting may be a text."""
+    if not text.strip() or (str in typing.get_args(hint) and "\n" in text):
+        return text
+    try:
+        return yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        reason = getattr(e, "problem", None) or "nested too deep"
+        raise ConfigError(f"{name} = {text[:60]!r}: {reason}. Put the value into quotes") from None
+
+
 def _checked_value(hint, value, name: str):
     """`value` as the type `hint` asks for, or `ConfigError` with the reason."""
     if isinstance(value, str) and hint is not str:
-        value = yaml.safe_load(value) if value.strip() else value
+        value = _read_value(hint, value, name)
     if isinstance(value, str) and hint is float:
         value = value.replace("_", "")
     try:
@@ -96,15 +116,6 @@ def flat(
     return out
 
 # %% ../../nbs/core/90_settings.ipynb #af08ce26
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases."""
-
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", self.peek_event().start_mark)
-        return super().compose_node(parent, index)
-
-
 def read_settings(
     path: str | Path,  # .yaml, .yml, .json or .toml
 ) -> dict:  # dotted name -> value

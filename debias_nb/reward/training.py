@@ -38,8 +38,9 @@ from .losses import head_losses, reward_loss
 from .measures import drawn, evaluate_reward, near_chance
 from .model import RewardModel, require_own_folder
 from .settings import RewardConfig
-from ..synthesis.dataset_files import load_dataset
+from ..synthesis.dataset_files import dataset_groups, load_dataset
 from ..synthesis.instances import HEADS, Instance
+from ..synthesis.own_taxonomy import own_taxonomy, own_text
 from ..synthesis.taxonomy import Taxonomy
 
 # %% ../../nbs/reward/50_training.ipynb #7619d8a6
@@ -375,12 +376,13 @@ SHOWN = 100  # instances of each split that the command measures, at most: a min
 
 
 def run_train_reward(
-    args,  # with `data`, `out` and `device`
+    args,  # with `data`, `out`, `device`, and perhaps `taxonomy`, a file of groups of your own
     config: RewardConfig,
 ) -> int:  # 0
     """Train on a dataset's folder, print the evaluation by split and keep it as `evaluation.json`."""
     data = load_dataset(args.data)
-    result = train_reward(data, config, args.out, device=args.device)
+    own = own_text(getattr(args, "taxonomy", None)) or dataset_groups(args.data)
+    result = train_reward(data, config, args.out, own_taxonomy(own), device=args.device)
     sizes = [len(drawn(instances, SHOWN)) for split, instances in data.items() if split != "train"]
     print(f"evaluating {sum(sizes)} instances of {sum(map(bool, sizes))} splits (at most {SHOWN} of each)", flush=True)
     table = evaluate_reward(result.model, data, limit=SHOWN)

@@ -46,6 +46,7 @@ def evaluate(
     per_group: Annotated[int | None, Parameter(help="BOLD: openings per group")] = None,
     max_new_tokens: Annotated[int | None, Parameter(help="of what is written (BOLD, SQuAD, mode open)")] = None,
     regard: Annotated[str | None, Parameter(help="BOLD: a regard classifier, folder or hub name")] = None,
+    taxonomy: Annotated[str | None, Parameter(help="ccbbq: YAML file of groups of your own")] = None,
     seed: Annotated[int, Parameter(help="of every draw")] = 0,
     distributed: Annotated[
         bool, Parameter(help="share the work among the processes of torchrun or accelerate launch", negative=())
@@ -63,7 +64,7 @@ def evaluate(
     numbers = given(limit=limit, token_budget=token_budget, per_group=per_group, max_new_tokens=max_new_tokens)
     require_sensible(numbers | dict(seed=seed), "--")
     texts = given(adapter=adapter, data=data, mode=mode, orders=orders, normalise=normalise, language=language)
-    more = given(system=system, regard=regard)
+    more = given(system=system, regard=regard, taxonomy=taxonomy)
     config = replace(
         EvaluationConfig(), model=model, benchmarks=names, chat=chat, seed=seed, **numbers, **texts, **more
     )

@@ -34,9 +34,9 @@ from .regift_stages import load_stage
 from .run_report import sample_swaps
 from .stages import world_of
 from ..synthesis.dataset_files import load_dataset
+from ..synthesis.own_taxonomy import own_taxonomy
 from ..synthesis.small_grammar import load_grammar, realise
 from ..synthesis.splits import meanings
-from ..synthesis.taxonomy_file import load_taxonomy
 
 # %% ../../nbs/run/24_analysis_stage.ipynb #f52d8bd3
 def models_of(
@@ -143,7 +143,7 @@ def analyse_model(
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload().eval()  # the same but for rounding, and faster
     data = load_dataset(run / "dataset")
-    judge = RuleJudge(load_taxonomy())
+    judge = RuleJudge(own_taxonomy(config.synthesis.taxonomy))
 
     def answer(prompts, n=1, seed=0, what="answers"):
         """`n` answers to each prompt."""

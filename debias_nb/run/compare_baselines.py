@@ -21,8 +21,8 @@ from ..grpo.settings import GRPOSettings
 from ..reward.model import RewardModel
 from .held_out_text import held_out_text
 from .tradeoff import pareto_plot
-from ..synthesis.dataset_files import load_dataset
-from ..synthesis.taxonomy_file import load_taxonomy
+from ..synthesis.dataset_files import dataset_groups, load_dataset
+from ..synthesis.own_taxonomy import own_taxonomy
 
 # %% ../../nbs/run/60_compare_baselines.ipynb #427c62ed
 NEEDED = ("config.json", "dataset/train.jsonl", "policy/base", "reward", "policy/grpo")
@@ -118,7 +118,7 @@ def run_baselines(
     require_finished(run)
     config = read_json(run / "config.json")
     reward = RewardModel.from_pretrained(run / "reward", device=args.device)
-    judge = RuleJudge(load_taxonomy(), repetition=not config.get("model"))  # real text repeats itself
+    judge = RuleJudge(own_taxonomy(dataset_groups(run / "dataset")))
     material = load_dataset(run / "dataset"), judge, reward, *held_out_text(config)
     s, folder, metrics = run_settings(config, changes), run / "baselines", {}
     for name in ("base", "grpo", *args.only):

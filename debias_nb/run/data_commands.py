@@ -19,7 +19,8 @@ from ..core.files import parse_json
 from ..core.options import Changes
 from ..core.run_folder import RunFolder, folder_lock
 from ..core.settings import require_sensible
-from ..synthesis.taxonomy_file import load_taxonomy
+from ..synthesis.dataset_files import dataset_groups
+from ..synthesis.own_taxonomy import own_taxonomy, own_text
 
 # %% ../../nbs/run/74_data_commands.ipynb #f27b5b68
 def synth(
@@ -35,19 +36,20 @@ def synth(
     format: Annotated[
         Literal["jsonl", "parquet", "both"], Parameter(help="parquet stands beside the JSON Lines files")
     ] = "jsonl",
+    taxonomy: Annotated[str | None, Parameter(help="YAML file of groups of your own that the data are about")] = None,
     changes: Changes = Changes(),
 ) -> int:  # exit code: 0, or 1 where something leaked between splits
     """A dataset of graded pairs from the grammar."""
     require_sensible(dict(n=n, n_eval=n_eval, seed=seed), "--")
     if profile == "small_world":
-        return _small_world(n, seed, languages, out, changes)
+        return _small_world(n, seed, languages, out, taxonomy, changes)
     from debias_nb.synthesis.bilingual_files import write_dataset
     from debias_nb.synthesis.dataset_files import read_bilingual
     from debias_nb.synthesis.held_out import FullConfig
     from debias_nb.synthesis.splits import SPLITS
 
     spoken = tuple(language.strip() for language in languages.split(","))
-    config = changes.apply(FullConfig(n=n, n_eval=n_eval, languages=spoken, seed=seed))
+    config = changes.apply(FullConfig(n=n, n_eval=n_eval, languages=spoken, seed=seed, taxonomy=taxonomy))
     info = write_dataset(config, out, log=_say)
     if format != "jsonl":
         from debias_nb.synthesis.publish import save_parquet
@@ -59,13 +61,13 @@ def synth(
     return 1 if info["leaks"] else 0
 
 
-def _small_world(n, seed, languages, out, changes) -> int:
+def _small_world(n, seed, languages, out, taxonomy, changes) -> int:
     from debias_nb.synthesis.dataset_files import save_dataset
     from debias_nb.synthesis.splits import SynthesisConfig, synthesise
 
     if languages != "en":
         print("the small world speaks English only")
-    config = changes.apply(SynthesisConfig(n=n, seed=seed))
+    config = changes.apply(SynthesisConfig(n=n, seed=seed, taxonomy=taxonomy))
     RunFolder(out, config)
     info = save_dataset(synthesise(config), out, config)
     print(json.dumps(info["counts"]))
@@ -99,6 +101,7 @@ def synth_llm(
         int | None, Parameter(help="of the thoughts, where the server limits them apart")
     ] = None,
     extra: Annotated[str, Parameter(help="further fields of a request, as JSON: '{\"top_k\": 20}'")] = "{}",
+    taxonomy: Annotated[str | None, Parameter(help="YAML file of groups of your own that the data are about")] = None,
     changes: Changes = Changes(),
 ) -> int:  # exit code: 0, or 1 where instances are missing
     """A dataset of graded pairs written by a language model. Run it again to continue."""
@@ -113,7 +116,7 @@ def synth_llm(
     require_sensible({name: value for name, value in (numbers | budgets).items() if value is not None}, "--")
     if not (model or local):
         raise ConfigError("Which model? Give --model (and --base-url), or --local")
-    config = changes.apply(SynthesisConfig(n=n, n_eval=n_eval, seed=seed))
+    config = changes.apply(SynthesisConfig(n=n, n_eval=n_eval, seed=seed, taxonomy=taxonomy))
     sampling = Sampling(max_tokens, temperature, extra=_fields(extra), thinking_tokens=thinking_tokens)
     folder = RunFolder(out, _asked(config, local or model, language, sampling)).path
     with folder_lock(folder):
@@ -129,7 +132,7 @@ def synth_llm(
                 concurrency=concurrency, timeout=timeout, requests_per_minute=requests_per_minute
             )
             chat = ChatClient(model, base_url, **pace, **shared)
-        judge = RuleJudge(load_taxonomy()) if language == "en" else None  # it reads English only
+        judge = RuleJudge(own_taxonomy(config.taxonomy)) if language == "en" else None  # it reads English only
         made = synthesise_llm(chat, config, language=language, judge=judge)
         return _written(made, chat, folder, config)
 
@@ -170,7 +173,9 @@ def check(
     data: Annotated[str, Parameter(help="folder with train.jsonl")] = "data",
     sample: Annotated[int, Parameter(help="instances that the rule judge reads; 0: all")] = 100,
     banned: Annotated[str | None, Parameter(help="file of words that may stand nowhere, one a line")] = None,
-    taxonomy: Annotated[str | None, Parameter(help="YAML file of groups of your own")] = None,
+    taxonomy: Annotated[
+        str | None, Parameter(help="YAML file of groups of your own; those of the data if left out")
+    ] = None,
     publish: Annotated[str | None, Parameter(help="write card, parquet and JSON Lines into this folder")] = None,
     drop: Annotated[bool, Parameter(help="with --publish: leave out what failed a gate")] = False,
     overwrite: Annotated[bool, Parameter(help="with --publish: replace a README.md that is not ours")] = False,
@@ -183,7 +188,7 @@ def check(
 
     changes.refuse("check")
     require_sensible(dict(sample=sample), "--")
-    groups = load_taxonomy(taxonomy) if taxonomy else load_taxonomy()
+    groups = own_taxonomy(own_text(taxonomy) or dataset_groups(data))
     gates: dict[str, Any] = dict(sample=sample or None, banned=banned or (), taxonomy=groups, judge=RuleJudge(groups))
     rows = load_any(data)
     report = check_quality(rows, **gates)

@@ -12,16 +12,18 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ..core.errors import ConfigError
 from ..core.options import Changes, given
 from ..core.settings import require_sensible
 from ..grpo.aggregation import AGGREGATIONS
 from ..grpo.settings import GRPOSettings
+from ..synthesis.open_prompts import open_prompts
+from ..synthesis.own_taxonomy import own_categories, own_taxonomy, own_text
 
 # %% ../../nbs/run/84_grpo_command.ipynb #a3875668
 def grpo(
     *,
     policy: Annotated[str, Parameter(help="any causal language model: folder or hub name")],
-    prompts: Annotated[str, Parameter(help="JSON Lines, CSV or parquet file")],
     reward: Annotated[
         tuple[str, ...],
         Parameter(
@@ -30,6 +32,11 @@ def grpo(
             negative=(),
         ),
     ],
+    prompts: Annotated[str | None, Parameter(help="JSON Lines, CSV or parquet file")] = None,
+    taxonomy: Annotated[
+        str | None,
+        Parameter(help="instead of prompts: YAML file of groups of your own; each wording is asked about each group"),
+    ] = None,
     out: Annotated[str, Parameter(help="folder of the adapter")] = "runs/grpo",
     column: Annotated[str, Parameter(help="of the prompts")] = "prompt",
     steps: Annotated[int | None, Parameter(help="optimiser steps")] = None,
@@ -46,12 +53,12 @@ def grpo(
         steps=steps, max_completion_length=max_completion_length, learning_rate=learning_rate
     )
     require_sensible(numbers | dict(seed=seed), "--")
-    from debias_nb.grpo.rewards import prompts_from, rewards_from
+    from debias_nb.grpo.rewards import rewards_from
     from debias_nb.grpo.training import train_grpo
     from debias_nb.run.pipeline import quiet_libraries
 
     settings = replace(GRPOSettings(), seed=seed, **numbers, **given(aggregation=aggregation))
-    asked = prompts_from(prompts, column)
+    asked = _asked(prompts, column, taxonomy, seed)
     rewards = rewards_from(list(reward), device)
     settings = changes.apply(replace(settings, weights=rewards.weights))
     quiet_libraries()
@@ -60,3 +67,15 @@ def grpo(
         print(f"{name:24}{value}")
     print(f"adapter in {out}")
     return 0
+
+
+def _asked(prompts, column, taxonomy, seed) -> list:
+    from debias_nb.grpo.rewards import prompts_from
+
+    if (prompts is None) == (taxonomy is None):
+        raise ConfigError("What is asked? Give --prompts, or --taxonomy for open prompts about groups of your own")
+    if prompts is not None:
+        return prompts_from(prompts, column)
+    own = own_text(taxonomy)
+    groups = own_taxonomy(own).subset(own_categories(own))
+    return [x.prompt for x in open_prompts(groups, n=None, seed=seed)]

@@ -9,10 +9,10 @@ __all__ = ['held_out_text']
 from itertools import islice
 
 from ..synthesis.opinions import planted_rates
+from ..synthesis.own_taxonomy import own_taxonomy
 from ..synthesis.small_grammar import load_grammar
 from ..synthesis.small_world import FACTS, WorldConfig, world_texts
 from ..synthesis.splits import SynthesisConfig, small_taxonomy
-from ..synthesis.taxonomy_file import load_taxonomy
 
 # %% ../../nbs/run/26_held_out_text.ipynb #b310ba81
 def held_out_text(
@@ -20,7 +20,7 @@ def held_out_text(
 ) -> tuple:  # (prompt, text) pairs that no training saw, and (question, answer) pairs
     """What perplexity and facts are measured on, as in the run's own analysis."""
     synthesis = _settings(SynthesisConfig, config["synthesis"])
-    world = small_taxonomy(load_taxonomy(), synthesis)
+    world = small_taxonomy(own_taxonomy(synthesis.taxonomy), synthesis)
     stream = world_texts(
         world,
         planted_rates(world, config["seed"]),

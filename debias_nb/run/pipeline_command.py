@@ -7,6 +7,7 @@ __all__ = ['SHOWN', 'estimate_text', 'print_models', 'run', 'repeat_command']
 
 # %% ../../nbs/run/72_pipeline_command.ipynb #fe406874
 import shlex
+from dataclasses import replace
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -60,14 +61,18 @@ def run(
         str | None, Parameter(help="model to start from instead of the preset's, folder or hub name")
     ] = None,
     encoder: Annotated[str | None, Parameter(help="encoder of the reward model, folder or hub name")] = None,
+    taxonomy: Annotated[str | None, Parameter(help="YAML file of groups of your own that the run is about")] = None,
     changes: Changes = Changes(),
 ) -> int:
     """The full pipeline: synthesise, train, debias, analyse, report. Goes on after the last finished stage."""
     require_sensible(dict(seed=seed), "--")
-    config = changes.apply(get_preset(preset, seed, policy, encoder))
+    config = get_preset(preset, seed, policy, encoder)
+    if taxonomy:
+        config = replace(config, synthesis=replace(config.synthesis, taxonomy=taxonomy))
+    config = changes.apply(config)
     from debias_nb.run.pipeline import run_pipeline  # slow to import, and --print-config does without
 
-    metrics = run_pipeline(config, out, repeat_command(preset, out, seed, policy, encoder, changes), log=_say)
+    metrics = run_pipeline(config, out, repeat_command(preset, out, seed, policy, encoder, changes, taxonomy), log=_say)
     print_models(metrics["models"])
     return 0
 
@@ -76,9 +81,10 @@ def _say(line):
     print(line, flush=True)
 
 
-def repeat_command(preset, out, seed, policy, encoder, changes) -> str:
+def repeat_command(preset, out, seed, policy, encoder, changes, taxonomy=None) -> str:
     """The command that repeats a run."""
-    options = dict(preset=preset, out=out, seed=seed, policy=policy, encoder=encoder, config=changes.config)
+    options = dict(preset=preset, out=out, seed=seed, policy=policy, encoder=encoder, taxonomy=taxonomy)
+    options["config"] = changes.config
     parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     if changes.set:
         parts.append("--set " + " ".join(shlex.quote(change) for change in changes.set))

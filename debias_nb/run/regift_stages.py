@@ -14,7 +14,8 @@ from ..models.loading import load_policy
 from ..regift.settings import own_traces
 from ..regift.traces import assert_agnostic
 from ..regift.training import merge_adapter, train_regift
-from ..synthesis.taxonomy_file import load_taxonomy
+from ..synthesis.dataset_files import dataset_groups
+from ..synthesis.own_taxonomy import own_taxonomy
 
 # %% ../../nbs/run/22_regift_stages.ipynb #08e7204c
 def load_stage(
@@ -37,7 +38,7 @@ def stage_grpo_regift(
 ) -> dict:  # what the training said
     """Pipeline stage: ReGiFT on top of GRPO."""
     traces = own_traces(c.regift)
-    assert_agnostic(traces, load_taxonomy())
+    assert_agnostic(traces, own_taxonomy(dataset_groups(run / "dataset")))
     with tempfile.TemporaryDirectory() as parts:
         first, second = Path(parts) / "grpo", Path(parts) / "regift"
         merge_adapter(run / "policy/base", run / "policy/grpo", first)

@@ -33,19 +33,19 @@ from ..reward.trl_rewards import reward_functions
 from .machine import check_machine, run_device
 from .presets import RunConfig
 from ..synthesis.ccbbq import export_jsonl, make_ccbbq
-from ..synthesis.dataset_files import load_dataset, save_dataset
+from ..synthesis.dataset_files import dataset_groups, load_dataset, save_dataset
 from ..synthesis.opinions import planted_rates
+from ..synthesis.own_taxonomy import own_taxonomy
 from ..synthesis.small_grammar import load_grammar
 from ..synthesis.small_world import world_texts
 from ..synthesis.splits import small_taxonomy, synthesise
-from ..synthesis.taxonomy_file import load_taxonomy
 
 # %% ../../nbs/run/20_stages.ipynb #439adbe4
 def world_of(
     config: RunConfig,
 ):  # (taxonomy of the small world, planted rates)
     """The groups of a run and the truth planted about them."""
-    taxonomy = small_taxonomy(load_taxonomy(), config.synthesis)
+    taxonomy = small_taxonomy(own_taxonomy(config.synthesis.taxonomy), config.synthesis)
     return taxonomy, planted_rates(taxonomy, config.seed)
 
 # %% ../../nbs/run/20_stages.ipynb #95a8f0f5
@@ -82,7 +82,8 @@ def stage_base(run: RunFolder, config: RunConfig, folder: Path) -> dict:
 def stage_reward(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     """The reward model, and how good it is on each split."""
     data = load_dataset(run / "dataset")
-    result = train_reward(data, config.reward, folder, device=run_device(config), log=lambda line: None)
+    groups = own_taxonomy(config.synthesis.taxonomy)
+    result = train_reward(data, config.reward, folder, groups, device=run_device(config), log=lambda line: None)
     evaluation = evaluate_reward(result.model, data)
     return dict(training=result.summary, evaluation=to_plain(evaluation.to_dict("index")))
 
@@ -125,7 +126,7 @@ def grpo_variant(
         prompts,
         folder,
         settings,
-        watching_judge(load_taxonomy()),
+        watching_judge(own_taxonomy(dataset_groups(run / "dataset"))),
         [instance.prompt for instance in data["validation"]][:JUDGED],
         device=device,
         checkpoints=run / "checkpoints" / name,
@@ -140,6 +141,6 @@ def stage_grpo(run: RunFolder, config: RunConfig, folder: Path) -> dict:
 def stage_regift(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     """Supervised fine-tuning on reasoning traces without social groups."""
     traces = own_traces(config.regift)
-    assert_agnostic(traces, load_taxonomy())
+    assert_agnostic(traces, own_taxonomy(config.synthesis.taxonomy))
     write_jsonl(folder / "traces.jsonl", traces)
     return train_regift(run / "policy/base", traces, folder, config.regift, device=run_device(config)).summary

@@ -43,6 +43,9 @@ def train_reward(
     patience: Annotated[int, Parameter(help="stop after so many looks at the validation split without gain")] = 0,
     device: Annotated[str, Parameter(help="cpu, cuda, cuda:1, mps or auto")] = "auto",
     seed: Annotated[int, Parameter(help="of every draw")] = 0,
+    taxonomy: Annotated[
+        str | None, Parameter(help="YAML file of groups of your own; those of the data if left out")
+    ] = None,
     changes: Changes = Changes(),
 ) -> int:
     """A reward model from a dataset."""
@@ -73,7 +76,7 @@ def train_reward(
         config = replace(config, dimensions=tuple(head.strip() for head in dimensions.split(",")))
     usual = config.lr if config.encoder == RewardConfig.encoder else 2e-4 if lora else 2e-5
     config = changes.apply(replace(config, lr=lr or usual))
-    return run_train_reward(SimpleNamespace(data=data, out=out, device=device), config)
+    return run_train_reward(SimpleNamespace(data=data, out=out, device=device, taxonomy=taxonomy), config)
 
 
 def _real_text(data, out, device, told: dict, changes: Changes) -> int:

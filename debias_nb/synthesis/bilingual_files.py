@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from ..core.errors import ConfigError
-from ..core.files import atomic_path, read_json, write_json
+from ..core.files import atomic_path, read_json, write_json, write_text
 from ..core.progress import progress
 from ..core.run_folder import RunFolder
 from ..core.seeds import stable_hash, to_plain
@@ -152,6 +152,8 @@ def write_dataset(
         info["files"][f"{split}.jsonl"] = row["sha256"]
     info["leaks"], info["hash"] = crossings(folder), stable_hash(info["files"])
     write_json(run / "info.json", info)
+    if config.taxonomy:
+        write_text(run / "taxonomy.yaml", config.taxonomy)
     return info
 
 # %% ../../nbs/synthesis/40_bilingual_files.ipynb #fa22e3df

@@ -15,12 +15,11 @@ from ..core.text import word_tokens
 from .disfluency import garble
 from .draft import NO_LEAD, Draft, draw_draft
 from .grammar import ANSWERED, FullGrammar, load_full_grammar, words_of
-from .held_out import FullConfig, check_pools, hold_out, split_pools
+from .held_out import FullConfig, asked_taxonomy, check_pools, hold_out, split_pools
 from .instances import GRADES, BilingualInstance, graded
 from .phrasing import fill
 from .splits import SPLITS
 from .taxonomy import Taxonomy, article, capital, third_person
-from .taxonomy_file import load_taxonomy
 
 # %% ../../nbs/synthesis/38_generator.ipynb #7292acac
 _UNKNOWN_BASIS = (("background", "背景", "with that background", "那种背景的"),)
@@ -136,11 +135,11 @@ class GrammarGenerator:
     def __init__(
         self,
         config: FullConfig | None = None,  # `FullConfig()` where None
-        taxonomy: Taxonomy | None = None,  # the packaged one where None
+        taxonomy: Taxonomy | None = None,  # that of the config where None
         grammar: FullGrammar | None = None,  # the packaged one where None
     ):
-        self.config, self.taxonomy = config or FullConfig(), taxonomy or load_taxonomy()
-        self.grammar, self.longest = grammar or load_full_grammar(), _LONGEST
+        self.config, self.taxonomy = config or FullConfig(), taxonomy or asked_taxonomy(config or FullConfig())
+        self.grammar, self.longest = grammar or load_full_grammar(text=self.config.taxonomy), _LONGEST
         dimensions = dict.fromkeys(d for g in self.taxonomy.groups for d in g.dimensions)
         self.words = {d: words_of(self.grammar, self.taxonomy.dimensions[d]) for d in dimensions}
         self.held = hold_out(self.taxonomy, self.grammar, self.config)

@@ -28,6 +28,7 @@ from debias_nb.synthesis.grammar_units import (
 )
 from .phrasing import SLOT, Synonyms, asker_of, conjugate, variants
 from .taxonomy import Dimension, capital
+from .taxonomy_file import OWN_FILE, OWN_SECTIONS
 from .yaml_file import Section, only_fields, read_yaml, take
 
 # %% ../../nbs/synthesis/32_grammar.ipynb #22c16aea
@@ -296,6 +297,7 @@ def _refuse_twins(grammar, path):
 def load_full_grammar(
     path: str | Path | None = None,  # a file of your own; by default the packaged one
     words: str | Path | None = None,  # a file with `words` (and `basis`) of your own dimensions, put on top
+    text: str | None = None,  # the same as a text
 ) -> FullGrammar:
     """Read, compile and check; `DataError` names file, line and unit of whatever is wrong."""
     path = Path(path or str(resources.files("debias_nb.synthesis") / "grammar_full.yaml"))
@@ -306,7 +308,7 @@ def load_full_grammar(
         raise DataError(f"lacks {', '.join(missing)}", file=path, remedy=remedy)
     sets = {lang: [text for _, text in block(take(top, "synonyms", dict), lang)] for lang in ("en", "zh")}
     synonyms = Synonyms(sets["en"]), Synonyms(sets["zh"], "")
-    own = read_yaml(words, ("words", "basis")) if words else Section()
+    own = read_yaml(words or OWN_FILE, OWN_SECTIONS, text) if words or text else Section()
     basis, names = take(top, "basis", dict), take(top, "names", dict)
     _require(names, ("surname", "f", "m"))
     grammar = FullGrammar(

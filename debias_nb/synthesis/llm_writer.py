@@ -25,6 +25,7 @@ from debias_nb.synthesis.llm_texts import (
     synthesis_messages,
     to_instance,
 )
+from .own_taxonomy import own_taxonomy
 from .small_grammar import load_grammar
 from .splits import SPLITS, SynthesisConfig, meanings, small_taxonomy, split_plan
 from .taxonomy import Taxonomy
@@ -117,7 +118,7 @@ class _Collected:
 def synthesise_llm(
     chat: Chat,  # who writes
     config: SynthesisConfig | None = None,  # 40 training instances and 8 in each other split where None
-    taxonomy: Taxonomy | None = None,  # the packaged one where None
+    taxonomy: Taxonomy | None = None,  # that of the config where None
     language: str = "en",  # a key of `LANGUAGES`
     judge=None,  # has `judge(prompt, response)`, reads `language`; without one what the texts say is not looked at
     rounds: int = 3,  # of asking, each for what the earlier ones did not bring
@@ -126,7 +127,8 @@ def synthesise_llm(
     """A dataset written by a language model, with the splits of `synthesise`."""
     if language not in LANGUAGES:
         raise ConfigError(f"No language {language!r}. Choose one of: {', '.join(LANGUAGES)}")
-    config, taxonomy = config or SynthesisConfig(n=40, n_eval=8), taxonomy or load_taxonomy()
+    config = config or SynthesisConfig(n=40, n_eval=8)
+    taxonomy = taxonomy or own_taxonomy(config.taxonomy)
     plans = _plans(taxonomy, config, language)
     want = {split: config.n if split == "train" else config.n_eval for split in SPLITS}
     got = _Collected(taxonomy, f"llm/{chat.model}", config.seed)

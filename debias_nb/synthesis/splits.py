@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..core.errors import ConfigError, DataError
 from ..core.seeds import rng
 from .instances import Instance
+from .own_taxonomy import own_categories, own_taxonomy, own_text
 from .small_grammar import Grammar, load_grammar, realise
 from .taxonomy import Taxonomy
 from .taxonomy_file import load_taxonomy
@@ -44,8 +45,10 @@ class SynthesisConfig:
     held_out_groups: float = 0.25  # share of the stereotyped groups of each category
     profile: str = "small_world"
     seed: int = 0
+    taxonomy: str | None = None  # YAML file of groups of your own; kept as its text. None: the packaged groups
 
     def __post_init__(self):
+        object.__setattr__(self, "taxonomy", own_text(self.taxonomy))
         require_ids(categories=self.categories, held_out_categories=self.held_out_categories)
         if both := set(self.categories) & set(self.held_out_categories):
             raise ConfigError(f"{', '.join(sorted(both))}: both in categories and in held_out_categories. Choose one")
@@ -58,10 +61,11 @@ def present(
     wanted: tuple,  # category ids
     default: tuple,  # the ids a config has when nothing was chosen
     taxonomy: Taxonomy,
+    without: tuple = (),  # ids that the defaults do not mean
 ) -> tuple:
     """The wanted categories; of the defaults, those that the taxonomy has."""
     if tuple(wanted) == tuple(default):
-        return tuple(id for id in wanted if id in {c.id for c in taxonomy.categories})
+        return tuple(id for id in wanted if id in {c.id for c in taxonomy.categories} - set(without))
     return tuple(taxonomy.category(id).id for id in wanted)
 
 # %% ../../nbs/synthesis/24_splits.ipynb #e96b5e85
@@ -69,7 +73,10 @@ def chosen_categories(
     taxonomy: Taxonomy, config: SynthesisConfig
 ) -> tuple[tuple, tuple]:  # ids of the seen and of the held-out categories
     """Which categories a dataset is about."""
-    held = present(config.held_out_categories, SynthesisConfig.held_out_categories, taxonomy)
+    own = own_categories(config.taxonomy)
+    held = present(config.held_out_categories, SynthesisConfig.held_out_categories, taxonomy, without=own)
+    if own and config.categories == SynthesisConfig.categories:
+        return tuple(id for id in own if id not in held), held
     seen = present(config.categories, SynthesisConfig.categories, taxonomy)
     return seen or tuple(c.id for c in taxonomy.categories if c.id not in held), held
 
@@ -225,12 +232,12 @@ def _starved(data, plan, world, grammar, n):
 
 def synthesise(
     config: SynthesisConfig = SynthesisConfig(),
-    taxonomy: Taxonomy | None = None,  # the packaged one where None
+    taxonomy: Taxonomy | None = None,  # that of the config where None
     grammar: Grammar | None = None,  # the packaged one of the config's profile where None
 ) -> dict[str, list[Instance]]:  # by split
     """Make the dataset: deterministic by seed; no held-out group, template, category or prompt crosses into `train`."""
     grammar = grammar or load_grammar(config.profile)
-    world = small_taxonomy(taxonomy or load_taxonomy(), config)
+    world = small_taxonomy(taxonomy or own_taxonomy(config.taxonomy), config)
     plan, n_eval = split_plan(world, grammar, config), config.n_eval
     while True:
         data = _all_splits(world, grammar, config, plan, n_eval)

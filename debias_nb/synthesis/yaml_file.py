@@ -93,11 +93,12 @@ def _refuse_bombs(text, file):
 def read_yaml(
     path: str | Path,
     sections: tuple = (),  # the only keys the top may have; empty: any
+    text: str | None = None,  # what stands in the file, where that was read before; None: the file is read
 ) -> Section:
     """Read a YAML file whose top is a mapping; `DataError` names file and line of whatever is wrong."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig") if text is None else text
         _refuse_bombs(text, path)
         node = yaml.compose(text, Loader=_LOADER)
     except FileNotFoundError:

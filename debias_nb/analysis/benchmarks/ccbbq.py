@@ -9,7 +9,7 @@ __all__ = ['CCBBQ']
 from .choice_task import ChoiceTask
 from .own_items import load_multiple_choice
 from ...synthesis.ccbbq import make_ccbbq
-from ...synthesis.taxonomy_file import load_taxonomy
+from ...synthesis.own_taxonomy import own_categories, own_taxonomy
 
 # %% ../../../nbs/analysis/benchmarks/42_ccbbq.ipynb #d4c43baa
 class CCBBQ(ChoiceTask):
@@ -19,7 +19,11 @@ class CCBBQ(ChoiceTask):
     paper = "this package, notebook ccbbq"
     url = "https://github.com/debias-nb/debias_nb"
     licence = "Apache-2.0"
+    taxonomy: str | None = None  # groups of your own, as text: the questions are about these alone
 
     def load(self, seed=0, log=print):
         """Items made from the taxonomy with this seed, or those of the file."""
-        return load_multiple_choice(self.path) if self.path else make_ccbbq(load_taxonomy(), seed=seed)
+        if self.path:
+            return load_multiple_choice(self.path)
+        groups = own_taxonomy(self.taxonomy)
+        return make_ccbbq(groups.subset(own_categories(self.taxonomy) or None), seed=seed)
