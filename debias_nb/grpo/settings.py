@@ -41,6 +41,7 @@ class GRPOSettings:
     # what is trained
     lora_r: int = 16  # 0: full fine-tuning
     lora_alpha: int = 32
+    continue_adapter: bool = False  # the policy is an adapter of this shape, and is trained on; False: merged first
     load_in_4bit: bool = False  # QLoRA: needs a GPU and bitsandbytes
 
     # how answers are drawn

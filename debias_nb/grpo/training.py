@@ -36,7 +36,15 @@ from .guarded_rewards import NAN_REWARDS, checked, reward_names
 from .settings import GRPOSettings
 from .trainer import MultiRewardTrainer
 from ..models.checkpoints import quick_fingerprint, resume_from
-from ..models.loading import is_adapter, load_policy, load_tokenizer, load_weights, lora_config
+from debias_nb.models.loading import (
+    is_adapter,
+    load_policy,
+    load_to_train,
+    load_tokenizer,
+    load_weights,
+    lora_config,
+    save_trained,
+)
 from ..models.prompts import prompt_messages, with_template
 from ..models.training_result import TrainingResult
 
@@ -58,13 +66,18 @@ def require_sensible(s: GRPOSettings, reward_functions, prompts, judge) -> None:
         raise ConfigError("stop_patience needs a judge, judge_every and stop_on. Give them, or set stop_patience to 0")
 
 # %% ../../nbs/grpo/40_training.ipynb #d26f1cb3
-def trainable_policy(policy: str | Path, s: GRPOSettings, device: str) -> tuple:  # model, tokenizer
+def trainable_policy(
+    policy: str | Path, s: GRPOSettings, device: str
+) -> tuple:  # model, tokenizer, the adapter that the trainer puts on
     """The model that is trained, and its tokenizer."""
+    lora = lora_config(s.lora_r, s.lora_alpha) if s.lora_r else None
     if not s.load_in_4bit:
-        return load_policy(policy, device=device)
+        return load_to_train(policy, lora, s.continue_adapter, device)
     if get_device(device).type != "cuda" or not s.lora_r:
         raise ConfigError("load_in_4bit needs a GPU and LoRA (lora_r > 0). Switch it off here")
-    return _load_in_4bit(policy, get_dtype(get_device(device)))
+    if s.continue_adapter:
+        raise ConfigError("continue_adapter and load_in_4bit do not go together. Switch one of them off")
+    return *_load_in_4bit(policy, get_dtype(get_device(device))), lora
 
 
 def _load_in_4bit(policy, dtype):
@@ -183,7 +196,7 @@ def train_grpo(
     checkpoints = Path(checkpoints or folder / "checkpoints")
     require_sensible(s, reward_functions, prompts, judge)
     set_seed(s.seed)
-    model, tokenizer = trainable_policy(policy, s, device)
+    model, tokenizer, lora = trainable_policy(policy, s, device)
     told = dict(method="grpo", settings=asdict(s), model=quick_fingerprint(model), prompts=stable_hash(list(prompts)))
     resume = resume_from(checkpoints, told) if s.save_every else None
     processes = int(os.environ.get("WORLD_SIZE", 1))
@@ -194,7 +207,7 @@ def train_grpo(
             args=grpo_config(s, checkpoints if s.save_every else folder, get_device(device), report_to, processes),
             processing_class=with_template(tokenizer),
             train_dataset=prompt_rows(tokenizer, prompts, s.prompts_per_step, s.template_arguments),
-            peft_config=lora_config(s.lora_r, s.lora_alpha) if s.lora_r else None,
+            peft_config=lora,
             settings=s,
             failures=failures,
             told=told,
@@ -284,7 +297,7 @@ def _write(result, trainer, s, checkpoints):
     if s.stop_patience:  # the best look is there already
         _load_best(result.model, result.folder)
     else:
-        result.model.save_pretrained(result.folder)
+        save_trained(result.model, result.folder)
     result.tokenizer.save_pretrained(result.folder)
     write_json(result.folder / "training_log.json", result.history)
     if trainer.samples:

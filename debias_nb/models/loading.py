@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['check_model_folder', 'is_adapter', 'one_line', 'require_whole', 'load_weights', 'load_tokenizer', 'local_adapter',
-           'adapter_base', 'load_policy', 'lora_config', 'continue_adapter']
+           'adapter_base', 'load_policy', 'lora_config', 'continue_adapter', 'load_to_train', 'save_trained']
 
 # %% ../../nbs/models/20_loading.ipynb #f3272046
 import json
@@ -283,3 +283,26 @@ def continue_adapter(
                 raise ConfigError(f"{adapter} has {field} {has}, not {want}. Ask for {has}, or start a fresh adapter")
     model, tokenizer = load_policy(base or adapter_base(adapter), None, device, dtype, trust_remote_code)
     return _add_adapter(model, adapter, trainable=True), tokenizer
+
+# %% ../../nbs/models/20_loading.ipynb #9b5da59c
+def load_to_train(
+    name: str | Path,  # folder, or name on the hub
+    lora: LoraConfig | None,  # the adapter that the settings ask for; None: all weights are trained
+    continued: bool = False,  # `name` is an adapter of this shape, which is trained on
+    device: str = "auto",
+    **kw,  # passed to `load_policy`
+) -> tuple:  # (model, tokenizer, the adapter that the trainer has to put on, or None)
+    """The policy of a training."""
+    if not continued:
+        return *load_policy(name, device=device, **kw), lora
+    if lora is None or kw:
+        raise ConfigError("continue_adapter trains an adapter on: give lora_r of that adapter, and no quantisation")
+    model, tokenizer = continue_adapter(name, lora, device=device)
+    model.merged_adapter = None
+    return model, tokenizer, None
+
+
+def save_trained(model, folder: str | Path):
+    """What was trained, without the copy of an adapter that served as reference."""
+    only = dict(selected_adapters=["default"]) if "ref" in getattr(model, "peft_config", {}) else {}
+    model.save_pretrained(folder, **only)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLAIN_TEMPLATE', 'as_messages', 'added_tokens', 'writes_bos', 'plain_template', 'with_template', 'PromptText',
-           'prompt_messages', 'render_prompt', 'prompt_ids', 'cut_left', 'render_answer']
+           'prompt_messages', 'render_prompt', 'prompt_ids', 'cut_left', 'cut_messages', 'render_answer']
 
 # %% ../../nbs/models/10_prompts.ipynb #54d0bd31
 import copy
@@ -158,6 +158,25 @@ def cut_left(
     if bos is not None and ids[0] == bos and longest > 1:
         return [bos, *ids[over + 1 :]], over
     return ids[over:], over
+
+
+def cut_messages(
+    tokenizer,
+    messages: list[dict],
+    longest: int | None,  # tokens of the rendered prompt that may stay; None: all
+    template_arguments: dict | None = None,
+) -> tuple[list[dict], bool]:  # messages, and whether something was cut
+    """Drop the beginning of the last message until the rendered prompt has at most `longest` tokens."""
+    cut = False
+    while longest is not None:
+        text = render_prompt(tokenizer, messages, None, template_arguments)
+        over = len(tokenizer(text, add_special_tokens=False)["input_ids"]) - longest
+        said = tokenizer(messages[-1]["content"], add_special_tokens=False)["input_ids"]
+        if over <= 0 or not said:
+            break
+        rest = tokenizer.decode(said[over:]) if over < len(said) else ""
+        messages, cut = [*messages[:-1], {**messages[-1], "content": rest}], True
+    return messages, cut
 
 # %% ../../nbs/models/10_prompts.ipynb #6fe11514
 def render_answer(

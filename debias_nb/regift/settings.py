@@ -43,6 +43,7 @@ class ReGiFTSettings:
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     target_modules: str | tuple = "all-linear"
+    continue_adapter: bool = False  # the policy is an adapter of this shape, and is trained on; False: merged first
     save_every: int = 0  # steps between checkpoints; an interrupted training goes on from the last whole one
     seed: int = 0
 

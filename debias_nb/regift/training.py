@@ -21,11 +21,10 @@ from ..core.files import write_json
 from ..core.progress import show_progress
 from ..core.seeds import set_seed, stable_hash
 from ..models.checkpoints import WholeCheckpoints, quick_fingerprint, resume_from
-from ..models.loading import load_policy, lora_config
+from ..models.loading import load_policy, load_to_train, lora_config, save_trained
 from ..models.prompts import prompt_ids, render_answer, with_template
 from ..models.training_result import TrainingResult
 from .settings import ReGiFTSettings
-from .shared_passages import PackedRows, pack_traces
 from .traces import Trace
 
 # %% ../../nbs/regift/50_training.ipynb #54d36aed
@@ -86,7 +85,7 @@ def sft_config(
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=s.epochs,
-        per_device_train_batch_size=max(1, s.batch_size // s.together),
+        per_device_train_batch_size=s.batch_size,
         train_sampling_strategy="group_by_length" if s.bucketed else "random",
         gradient_accumulation_steps=s.accumulation,
         learning_rate=s.learning_rate,
@@ -106,13 +105,24 @@ def sft_config(
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16,
         use_cpu=device.type == "cpu",
-        remove_unused_columns=s.together == 1,
-        dataset_kwargs=dict(skip_prepare_dataset=s.together > 1),
         weight_decay=0.0,
         max_grad_norm=1.0,
     )
 
 # %% ../../nbs/regift/50_training.ipynb #743b20ec
+def _policy_for(policy, s, adapter, device, **kw):
+    """Model, tokenizer, the adapter that the trainer puts on, and what was merged first."""
+    targets = s.target_modules if isinstance(s.target_modules, str) else list(s.target_modules)
+    lora = lora_config(s.lora_r, s.lora_alpha, s.lora_dropout, targets) if s.lora_r else None
+    if adapter is None:
+        model, tokenizer, lora = load_to_train(policy, lora, s.continue_adapter, device, **kw)
+        return model, tokenizer, lora, model.merged_adapter
+    if s.continue_adapter:
+        raise ConfigError("adapter= is merged first, and continue_adapter trains one on. Give the adapter as policy")
+    model, tokenizer = load_policy(policy, adapter, device=device, **kw)
+    return model.merge_and_unload().requires_grad_(True), tokenizer, lora, str(adapter)
+
+
 def train_regift(
     policy: str | Path,  # folder or name of the base policy
     traces: list[Trace],  # what to distil
@@ -128,28 +138,18 @@ def train_regift(
     if not traces:
         raise ConfigError("no traces to train on. Check the filters: none of the traces was kept")
     set_seed(s.seed)
-    model, tokenizer = load_policy(policy, adapter, device=device, **kw)
-    merged = model.merged_adapter
-    if adapter is not None:
-        model, merged = model.merge_and_unload().requires_grad_(True), str(adapter)
+    model, tokenizer, lora, merged = _policy_for(policy, s, adapter, device, **kw)
     rows, lengths = trace_rows(tokenizer, traces, s)
     if not rows:
         raise ConfigError(f"all {len(traces)} traces are longer than max_length={s.max_length}. Raise it")
     checkpoints = folder / "checkpoints" if s.save_every else folder
-    targets = s.target_modules if isinstance(s.target_modules, str) else list(s.target_modules)
-    packed = dict(train_dataset=Dataset.from_list(rows))
-    if s.together > 1:
-        packed = dict(
-            train_dataset=Dataset.from_list(pack_traces(rows, s.together)),
-            data_collator=PackedRows(tokenizer.pad_token_id),
-        )
     told = dict(method="regift", settings=asdict(s), model=quick_fingerprint(model), traces=stable_hash(rows))
     trainer = SFTTrainer(
         model=model,
         args=sft_config(s, checkpoints, get_device(device), lengths["longest"], report_to),
         processing_class=with_template(tokenizer),
-        **packed,
-        peft_config=lora_config(s.lora_r, s.lora_alpha, s.lora_dropout, targets) if s.lora_r else None,
+        train_dataset=Dataset.from_list(rows),
+        peft_config=lora,
     )
     trainer.remove_callback(PrinterCallback)
     resume = None
@@ -157,7 +157,7 @@ def train_regift(
         trainer.add_callback(WholeCheckpoints(told))
         resume = resume_from(checkpoints, told)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    result = _result(trainer, tokenizer, folder, dict(lengths, n=len(rows)), merged, resume)
+    result = _result(trainer, tokenizer, folder, lengths, merged, resume)
     if s.save_every:
         shutil.rmtree(checkpoints, ignore_errors=True)
     return result
@@ -166,11 +166,11 @@ def train_regift(
 def _result(trainer, tokenizer, folder, lengths, merged, resume):
     """Write down adapter, tokenizer and log; what happened."""
     log = [dict(step=h["step"], loss=h["loss"]) for h in trainer.state.log_history if "loss" in h]
-    trainer.model.save_pretrained(folder)
+    save_trained(trainer.model, folder)
     tokenizer.save_pretrained(folder)
     write_json(folder / "training_log.json", log)
     summary = dict(
-        n_traces=lengths["n"],
+        n_traces=len(trainer.train_dataset),
         longest=lengths["longest"],
         dropped=lengths["dropped"],
         first_loss=log[0]["loss"],

@@ -14,6 +14,7 @@ from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.policy_measures import READING, MeasureSettings, evaluate_policy
 from ..core.errors import ConfigError
 from ..core.files import read_json, write_json, write_jsonl
+from ..core.run_folder import folder_lock
 from ..core.seeds import to_plain
 from ..grpo.baseline_answers import load_baseline
 from ..grpo.baselines import BASELINES, BaselineSettings, budget, equal_budget, train_baseline
@@ -121,18 +122,19 @@ def run_baselines(
     judge = RuleJudge(own_taxonomy(dataset_groups(run / "dataset")))
     material = load_dataset(run / "dataset"), judge, reward, *held_out_text(config)
     s, folder, metrics = run_settings(config, changes), run / "baselines", {}
-    for name in ("base", "grpo", *args.only):
-        out = folder / name
-        if name in BASELINES and not is_trained(out, s):
-            log(f"[{name}] training")
-            result = train_baseline(name, run / "policy/base", material[0], out, s, reward, args.device)
-            log(f"[{name}] trained in {result.summary['seconds']} s")
-            (out / "metrics.json").unlink(missing_ok=True)
-        if not (out / "metrics.json").is_file():
-            _measure(name, out, run, config, s, material, args.samples, args.device)
-        metrics[name] = read_json(out / "metrics.json")
-        log(_line(name, metrics[name]))
-    _write(folder, metrics, config, s, args.only)
+    with folder_lock(folder):
+        for name in ("base", "grpo", *args.only):
+            out = folder / name
+            if name in BASELINES and not is_trained(out, s):
+                log(f"[{name}] training")
+                result = train_baseline(name, run / "policy/base", material[0], out, s, reward, args.device)
+                log(f"[{name}] trained in {result.summary['seconds']} s")
+                (out / "metrics.json").unlink(missing_ok=True)
+            if not (out / "metrics.json").is_file():
+                _measure(name, out, run, config, s, material, args.samples, args.device)
+            metrics[name] = read_json(out / "metrics.json")
+            log(_line(name, metrics[name]))
+        _write(folder, metrics, config, s, args.only)
     log(f"[baselines] {folder / 'metrics.json'}, {folder / 'pareto.png'}")
     return 0
 

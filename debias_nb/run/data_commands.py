@@ -68,8 +68,8 @@ def _small_world(n, seed, languages, out, taxonomy, changes) -> int:
     if languages != "en":
         print("the small world speaks English only")
     config = changes.apply(SynthesisConfig(n=n, seed=seed, taxonomy=taxonomy))
-    RunFolder(out, config)
-    info = save_dataset(synthesise(config), out, config)
+    with folder_lock(RunFolder(out, config).path):
+        info = save_dataset(synthesise(config), out, config)
     print(json.dumps(info["counts"]))
     return 0
 

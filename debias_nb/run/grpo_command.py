@@ -6,6 +6,8 @@
 __all__ = ['grpo']
 
 # %% ../../nbs/run/84_grpo_command.ipynb #9eebb30f
+import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ from cyclopts import Parameter
 
 from ..core.errors import ConfigError
 from ..core.options import Changes, given
+from ..core.run_folder import folder_lock
 from ..core.settings import require_sensible
 from ..grpo.aggregation import AGGREGATIONS
 from ..grpo.settings import GRPOSettings
@@ -62,7 +65,9 @@ def grpo(
     rewards = rewards_from(list(reward), device)
     settings = changes.apply(replace(settings, weights=rewards.weights))
     quiet_libraries()
-    result = train_grpo(policy, rewards.functions, asked, Path(out), settings, device=device, report_to=report_to)
+    told = dict(device=device, report_to=report_to)
+    with folder_lock(out) if int(os.environ.get("RANK", 0)) == 0 else nullcontext():
+        result = train_grpo(policy, rewards.functions, asked, Path(out), settings, **told)
     for name, value in result.summary.items():
         print(f"{name:24}{value}")
     print(f"adapter in {out}")

@@ -17,7 +17,7 @@ from ..analysis.reading_measures import ReadingSettings, measure_reading
 from ..analysis.real_reading import CATEGORIES, RealReading
 from ..core.errors import ConfigError
 from ..core.files import read_jsonl, write_json, write_jsonl
-from ..core.run_folder import RunFolder, git_commit
+from ..core.run_folder import RunFolder, folder_lock, git_commit
 from ..core.seeds import to_plain
 from ..models.greedy import greedy_answers
 from ..models.loading import load_policy
@@ -165,19 +165,14 @@ def regift_on_own(
             answer_bbq(*loaded, items, out / f"bbq_{name}.jsonl", settings.max_new_tokens)
             choice[name] = choose_bbq(*loaded, items)
 
-    answer("base", policy)
-    training = train_regift(policy, read, out / "adapter", settings, device=device).summary
-    told = dict(
-        training=training,
-        choice=choice,
-        settings=to_plain(settings),
-        policy=str(policy),
-        traces=str(traces),
-        commit=git_commit(),
-    )
-    write_json(out / "regift.json", told)  # a cut while it answers loses no training
-    answer("regift", policy, out / "adapter")
-    write_json(out / "regift.json", told)
+    told = dict(settings=to_plain(settings), policy=str(policy), traces=str(traces), commit=git_commit())
+    with folder_lock(out):
+        answer("base", policy)
+        training = train_regift(policy, read, out / "adapter", settings, device=device).summary
+        told |= dict(training=training, choice=choice)
+        write_json(out / "regift.json", told)  # a cut while it answers loses no training
+        answer("regift", policy, out / "adapter")
+        write_json(out / "regift.json", told)
     first, last = training["first_loss"], training["last_loss"]
     print(f"{training['n_traces']} traces, loss {first:.3f} to {last:.3f}; adapter in {out / 'adapter'}")
     if items:

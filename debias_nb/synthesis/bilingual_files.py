@@ -16,7 +16,7 @@ from pathlib import Path
 from ..core.errors import ConfigError
 from ..core.files import atomic_path, read_json, write_json, write_text
 from ..core.progress import progress
-from ..core.run_folder import RunFolder
+from ..core.run_folder import RunFolder, folder_lock
 from ..core.seeds import stable_hash, to_plain
 from .dataset_files import read_bilingual, to_row
 from .duplicates import NearIndex
@@ -135,6 +135,11 @@ def write_dataset(
 ) -> dict:  # what `info.json` holds
     """Generate every split into `folder`."""
     run, generator = RunFolder(folder, config), generator or GrammarGenerator(config)
+    with folder_lock(run.path):
+        return _write_splits(run, config, generator, log)
+
+
+def _write_splits(run, config, generator, log):
     near, held = _Near(config.threshold), generator.held
     info = dict(config=to_plain(config), counts={}, dropped={}, files={})
     info["held_out"] = {what: sorted(getattr(held, what)) for what in ("groups", "units", "categories")}
@@ -150,7 +155,7 @@ def write_dataset(
         row = read_json(beside)
         info["counts"][split], info["dropped"][split] = row["count"], row["dropped"]
         info["files"][f"{split}.jsonl"] = row["sha256"]
-    info["leaks"], info["hash"] = crossings(folder), stable_hash(info["files"])
+    info["leaks"], info["hash"] = crossings(run.path), stable_hash(info["files"])
     write_json(run / "info.json", info)
     if config.taxonomy:
         write_text(run / "taxonomy.yaml", config.taxonomy)
