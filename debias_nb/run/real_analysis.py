@@ -26,7 +26,8 @@ from .machine import run_device
 from .presets import RunConfig
 from .real_stages import run_prompts
 from .regift_stages import load_stage
-from ..synthesis.taxonomy_file import load_taxonomy
+from ..synthesis.dataset_files import dataset_groups
+from ..synthesis.own_taxonomy import own_taxonomy
 
 # %% ../../nbs/run/29_real_analysis.ipynb #656db728
 def text_judges(
@@ -34,7 +35,7 @@ def text_judges(
     device: str = "cpu",
 ) -> tuple[dict, dict]:  # {name: judge}, the main one first; {name: its check against people}
     """Who reads the answers of a run on a pretrained model."""
-    rules = RuleJudge(load_taxonomy(), repetition=False)
+    rules = RuleJudge(own_taxonomy(dataset_groups(run / "dataset")), repetition=False)
     if not (run / "judge/judge.json").is_file():
         return dict(rules=rules), {}
     judge = EncoderJudge.load(run / "judge", device=device)

@@ -31,8 +31,8 @@ from .presets import RunConfig
 from .real_prompts import prompt_rows_of
 from .real_text import train_real_text_judge, train_real_text_reward
 from ..synthesis.dataset_files import load_dataset, save_dataset
+from ..synthesis.own_taxonomy import own_categories, own_taxonomy
 from ..synthesis.splits import synthesise
-from ..synthesis.taxonomy_file import load_taxonomy
 
 # %% ../../nbs/run/28_real_stages.ipynb #7c98ea18
 def stage_prompts(run: RunFolder, config: RunConfig, folder: Path) -> dict:
@@ -42,7 +42,8 @@ def stage_prompts(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     info = save_dataset(data, folder, config.synthesis)
     if info["leaks"]:
         raise ConfigError(f"the splits leak: {info['leaks'][0]}. Choose another seed or a larger world")
-    rows = prompt_rows_of(data, load_taxonomy(), config)
+    own = config.synthesis.taxonomy
+    rows = prompt_rows_of(data, own_taxonomy(own).subset(own_categories(own) or None), config)
     write_jsonl(folder / "prompts.jsonl", [row for some in rows.values() for row in some])
     counts = {split: len(some) for split, some in rows.items()}
     return dict(hash=info["hash"], counts=info["counts"], prompts=counts)
@@ -82,7 +83,8 @@ def stage_text_reward(run: RunFolder, config: RunConfig, folder: Path) -> dict:
         train = lambda place: train_real_text_reward(place, settings, data, device, quiet)
         return dict(training=_in_reach(run, "reward", folder, train).summary, human_labels=True)
     reward = replace(config.reward, encoder=_encoder(config.reward.encoder, run))
-    result = train_reward(data, reward, folder, device=device, log=quiet)
+    groups = own_taxonomy(config.synthesis.taxonomy)
+    result = train_reward(data, reward, folder, groups, device=device, log=quiet)
     evaluation = to_plain(evaluate_reward(result.model, data).to_dict("index"))
     return dict(training=result.summary, evaluation=evaluation, human_labels=False)
 
