@@ -36,6 +36,7 @@ class ReadingSettings:
 
     n_items: int = 400  # CC-BBQ items, at most
     n_tasks: int = 160  # general reading tasks that no trace was made from
+    n_distracted: int = 0  # the same with another fact told besides
     n_prompts: int = 152  # held-out prompts answered freely, for the rule judge
     n_texts: int = 120  # stories and facts, for perplexity
     max_new_tokens: int = 96  # of a written answer
@@ -136,14 +137,26 @@ def measure_reading(
     out, failed = item_measures(items, got)
     tasks = world_tasks(s.n_tasks, seed=10_000 + seed)
     out |= task_measures(tasks, answer_tasks(model, tokenizer, tasks, new, suffix=suffix))
+    if s.n_distracted:
+        out |= _distracted(model, tokenizer, world_tasks(s.n_distracted, 20_000 + seed, distractors=1.0), new, suffix)
     out["mean_tokens"] = _mean([len(tokenizer(x, add_special_tokens=False).input_ids) for x in got["responses"]])
     prompts = [x.prompt for x in load_dataset(run / "dataset")["test_held_out"]][: s.n_prompts]
     if prompts and not suffix:
         said = [x[0] for x in sample(model, tokenizer, prompts, 1, 40, seed=seed)]
-        out["fairness"] = fairness_rate(RuleJudge(_groups_of(run)).judge_batch(prompts, said))
+        real = (run / "config.json").is_file() and read_json(run / "config.json").get("model")
+        judge = RuleJudge(_groups_of(run), repetition=not real)  # real text repeats itself
+        out["fairness"] = fairness_rate(judge.judge_batch(prompts, said))
     if s.n_texts and not suffix:
         out["perplexity"] = _perplexity(model, tokenizer, run, s.n_texts)
     return dict(**out, predictions=got["predictions"], failed=[int(f) for f in failed], example=got["responses"][0])
+
+
+def _distracted(model, tokenizer, tasks, new, suffix):
+    """Reading where another fact is told besides."""
+    found = task_measures(tasks, answer_tasks(model, tokenizer, tasks, new, suffix=suffix))
+    return {
+        name.replace("general", "distracted"): found[name] for name in ("general_answerable", "general_unanswerable")
+    }
 
 
 def _groups_of(run):

@@ -25,6 +25,7 @@ from ..models.loading import load_policy, load_to_train, lora_config, save_train
 from ..models.prompts import prompt_ids, render_answer, with_template
 from ..models.training_result import TrainingResult
 from .settings import ReGiFTSettings
+from .shared_passages import PackedRows, pack_traces
 from .traces import Trace
 
 # %% ../../nbs/regift/50_training.ipynb #54d36aed
@@ -85,7 +86,7 @@ def sft_config(
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=s.epochs,
-        per_device_train_batch_size=s.batch_size,
+        per_device_train_batch_size=max(1, s.batch_size // s.together),
         train_sampling_strategy="group_by_length" if s.bucketed else "random",
         gradient_accumulation_steps=s.accumulation,
         learning_rate=s.learning_rate,
@@ -105,6 +106,8 @@ def sft_config(
         bf16=dtype == torch.bfloat16,
         fp16=dtype == torch.float16,
         use_cpu=device.type == "cpu",
+        remove_unused_columns=s.together == 1,
+        dataset_kwargs=dict(skip_prepare_dataset=s.together > 1),
         weight_decay=0.0,
         max_grad_norm=1.0,
     )
@@ -143,12 +146,18 @@ def train_regift(
     if not rows:
         raise ConfigError(f"all {len(traces)} traces are longer than max_length={s.max_length}. Raise it")
     checkpoints = folder / "checkpoints" if s.save_every else folder
+    packed = dict(train_dataset=Dataset.from_list(rows))
+    if s.together > 1:
+        packed = dict(
+            train_dataset=Dataset.from_list(pack_traces(rows, s.together)),
+            data_collator=PackedRows(tokenizer.pad_token_id),
+        )
     told = dict(method="regift", settings=asdict(s), model=quick_fingerprint(model), traces=stable_hash(rows))
     trainer = SFTTrainer(
         model=model,
         args=sft_config(s, checkpoints, get_device(device), lengths["longest"], report_to),
         processing_class=with_template(tokenizer),
-        train_dataset=Dataset.from_list(rows),
+        **packed,
         peft_config=lora,
     )
     trainer.remove_callback(PrinterCallback)
@@ -157,7 +166,7 @@ def train_regift(
         trainer.add_callback(WholeCheckpoints(told))
         resume = resume_from(checkpoints, told)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    result = _result(trainer, tokenizer, folder, lengths, merged, resume)
+    result = _result(trainer, tokenizer, folder, dict(lengths, n=len(rows)), merged, resume)
     if s.save_every:
         shutil.rmtree(checkpoints, ignore_errors=True)
     return result
@@ -170,7 +179,7 @@ def _result(trainer, tokenizer, folder, lengths, merged, resume):
     tokenizer.save_pretrained(folder)
     write_json(folder / "training_log.json", log)
     summary = dict(
-        n_traces=len(trainer.train_dataset),
+        n_traces=lengths["n"],
         longest=lengths["longest"],
         dropped=lengths["dropped"],
         first_loss=log[0]["loss"],

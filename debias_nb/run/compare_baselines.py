@@ -119,7 +119,8 @@ def run_baselines(
     require_finished(run)
     config = read_json(run / "config.json")
     reward = RewardModel.from_pretrained(run / "reward", device=args.device)
-    judge = RuleJudge(own_taxonomy(dataset_groups(run / "dataset")))
+    own = own_taxonomy(dataset_groups(run / "dataset"))
+    judge = RuleJudge(own, repetition=not config.get("model"))  # real text repeats itself
     material = load_dataset(run / "dataset"), judge, reward, *held_out_text(config)
     s, folder, metrics = run_settings(config, changes), run / "baselines", {}
     with folder_lock(folder):
