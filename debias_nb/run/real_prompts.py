@@ -59,7 +59,7 @@ def open_rows(
     asked = [x for x in every if x.kind not in LEFT_OUT and x.group not in without]
     return [
         dict(
-            id=x.id,
+            id=f"open-{x.id}",  # questions have ids of the same form
             split=split,
             kind=x.kind,
             group=x.group,
