@@ -120,6 +120,36 @@ def headline():
     )
 
 
+def real_headline():
+    """What the recorded runs on a pretrained model show, in two sentences; empty where none is recorded."""
+    folder = root / "nbs" / "results" / "real"
+    runs = [(read_nb(f.parent / "base.json"), read_nb(f)) for f in sorted(folder.glob("seed-*/grpo.json"))]
+    if not runs:
+        return ""
+    base, grpo = runs[0]
+
+    def unfair(result):
+        e = result["model"]["fairness"]
+        turned = [100 * (1 - e[k]) for k in ("value", "high", "low")]
+        return "{:.0f} [{:.0f}, {:.0f}] %".format(*turned)
+
+    def change(path):
+        before, after = (r["model"][path]["value"] for r in (base, grpo))
+        return f"{100 * (after / before - 1):+.1f} %"
+
+    def refusals(result):
+        return f"{100 * result['model']['refusal_rate']['value']:.0f} %"
+
+    seeds = f"seed {base['seed']}, one seed only" if len(runs) == 1 else f"the first of {len(runs)} seeds"
+    return (
+        "On a **pretrained model** (SmolLM2-135M-Instruct, CPU) GRPO lowers the share of unfair answers to prompts "
+        f"about held-out groups in held-out wordings from {unfair(base)} to {unfair(grpo)} ({seeds}). So a judge reads "
+        "them that learnt from other sentences and files than the reward and was checked against labels of people. "
+        f"Perplexity of real English changes by {change('perplexity')}; refusals rise from {refusals(base)} to "
+        f"{refusals(grpo)}. Costs, benchmarks, and where that judge errs: [study](studies/74_real_grpo.ipynb)."
+    )
+
+
 def notebook_table(up=""):
     """The table of notebooks; minutes from `scripts/test.py --record-times`; `up` leads to nbs/."""
     f = root / "tests" / "notebook_seconds.json"
