@@ -147,7 +147,8 @@ check --data {d}/emptydata -> train.jsonl
 check --data {d}/cutdata -> train.jsonl:1
 check --data {d}/binarydata -> train.jsonl
 check --data {d}/words.txt -> words.txt
-train-reward -> --data requires an argument
+train-reward -> --data names no dataset
+train-reward --data -> --data requires an argument
 train-reward --data {d}/none --out {n} -> none
 train-reward --data {d}/folder --out {n} -> folder
 train-reward --data {d}/emptydata --out {n} -> train.jsonl

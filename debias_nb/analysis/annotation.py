@@ -236,9 +236,10 @@ class AnnotationForm:
         self,
         folder: str | Path,  # that holds the sheet
     ):
-        self.folder, self.file = Path(folder), find_sheet(folder)
-        if self.file is None:
+        self.folder, sheet = Path(folder), find_sheet(folder)
+        if sheet is None:
             raise DataError("holds no sheet", file=folder, remedy="Make one with write_sheet or debias-nb annotate")
+        self.file: Path = sheet
         self.rows = [{name: row.get(name) or "" for name in COLUMNS} for _, row in read_rows(self.file)]
 
     def say(self, place: int, verdict: str) -> None:

@@ -36,7 +36,7 @@ def prompt_rows(
     """Prompts in one form."""
     rows = []
     for i, given in enumerate(prompts):
-        found = dict(prompt=given) if isinstance(given, str) else given if isinstance(given, dict) else _plain(given)
+        found: dict = dict(prompt=given) if isinstance(given, str) else _plain(given)
         if not isinstance(found.get("prompt"), str) or not found["prompt"].strip():
             raise DataError(f"prompt {i} is empty or no text", field="prompt", remedy="Write the prompt there")
         row = {name: found[name] for name in _KEPT if found.get(name) not in (None, "")}
@@ -51,6 +51,8 @@ def prompt_rows(
 
 
 def _plain(given):
+    if isinstance(given, dict):
+        return given
     return asdict(given) if is_dataclass(given) else {k: getattr(given, k, None) for k in ("prompt", "wording", *_KEPT)}
 
 # %% ../../nbs/analysis/76_judged_answers.ipynb #b7549f61

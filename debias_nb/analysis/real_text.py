@@ -32,7 +32,9 @@ def real_passages(
     seed: int = 0,
 ) -> tuple[list[str], dict]:  # the passages, and the number taken from each set (None where it is not there)
     """Real English passages."""
-    root, seen, lists = _data_folder(data), set(), {}
+    root = _data_folder(data)
+    seen: set[str] = set()
+    lists: dict[str, list[str] | None] = {}
     for name, place in TEXT_SETS.items():
         if root is None or not (root / place).exists():
             lists[name] = None

@@ -8,6 +8,7 @@ __all__ = ['sentences', 'stem', 'content_words', 'evidence', 'Mismatch', 'neares
 # %% ../../nbs/regift/12_evidence.ipynb #e491418c
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .tasks import Task
@@ -99,7 +100,7 @@ def _swap(question, neighbour, sentence):
 
 def nearest(
     task: Task,
-    others: list[Task],  # of the same passage
+    others: Sequence[Task],  # of the same passage
 ) -> Task | None:  # answerable; None where there is none
     """The answerable question that has most words in common with this one."""
     asked = _stems(task.question)
@@ -125,7 +126,7 @@ def _gap(question, said):
 
 def mismatch(
     task: Task,  # unanswerable
-    others: list[Task] = (),  # questions of the same passage
+    others: Sequence[Task] = (),  # questions of the same passage
 ) -> Mismatch:
     """What in the question does not match the sentence that comes nearest."""
     sentence, question = evidence(task), task.question

@@ -24,8 +24,9 @@ def kept_reply(
     right = [r for r in read if r.status == "format_ok" and r.reasoning and is_right(r.answer, task.answers, rule)]
     if not right:
         return None
-    best = min(right, key=lambda reply: len(reply.reasoning))
-    return Trace(student_prompt(task), best.reasoning, best.answer, task.gold, task.answers, task.id, "itself", "free")
+    best = min(right, key=lambda reply: len(reply.reasoning or ""))
+    reasoning, answer = best.reasoning or "", best.answer or ""  # `right` holds none without
+    return Trace(student_prompt(task), reasoning, answer, task.gold, task.answers, task.id, "itself", "free")
 
 # %% ../../nbs/regift/28_self_traces.ipynb #599eb942
 def self_traces(

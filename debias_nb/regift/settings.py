@@ -84,5 +84,12 @@ def own_traces(
 ) -> list[Trace]:
     """The small world's traces for these settings."""
     s = settings
-    kinds = dict(style=s.style, flawed=s.flawed, another=s.another, distractors=s.distractors, cued=s.cued)
-    return make_traces(s.n_traces, s.seed, **kinds)
+    return make_traces(
+        s.n_traces,
+        s.seed,
+        style=s.style,
+        flawed=s.flawed,
+        another=s.another,
+        distractors=s.distractors,
+        cued=s.cued,
+    )

@@ -8,6 +8,7 @@ __all__ = ['SQUAD_STYLES', 'SQUAD_FLAWS', 'PARTS', 'write_squad_trace', 'split_b
 
 # %% ../../nbs/regift/25_squad_traces.ipynb #4e54a8b7
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from ..core.errors import ConfigError
 from ..core.seeds import rng
@@ -69,7 +70,7 @@ def _flawed(task, others, wanted):
 # %% ../../nbs/regift/25_squad_traces.ipynb #2b1028f0
 def write_squad_trace(
     task: Task,  # of `load_squad`
-    others: list[Task] = (),  # questions of the same passage
+    others: Sequence[Task] = (),  # questions of the same passage
     style: str = "long",  # one of `SQUAD_STYLES`
     flaw: str | None = None,  # None: correct; 'wrong_evidence' or 'premature' for answerable ones; else 'plausible'
 ) -> Trace | None:  # None where the question cannot be got wrong in that way

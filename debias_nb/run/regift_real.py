@@ -87,7 +87,7 @@ def _told(e):
 def measured(
     out: Path,
     name: str,  # 'base' or 'regift'
-    model: tuple,  # what `load_policy` takes
+    model: tuple,  # (policy, adapter or None)
     manner: str,  # a key of `MANNERS`
     asked: tuple,  # (items, tasks, RealReading)
     device: str = "auto",
@@ -101,7 +101,7 @@ def measured(
         log(f"{name} is measured, kept")
         return read_json(file)["result"]
     log(f"measuring {name}")
-    policy, tokenizer = load_policy(*model, device=device, log=lambda line: None)
+    policy, tokenizer = load_policy(model[0], model[1], device=device, log=lambda line: None)
     result = measure_real(policy, tokenizer, MANNERS[manner], items, tasks, reading, out / name, log=log)
     write_json(file, dict(of=of, result=result))
     return result
@@ -134,7 +134,7 @@ def regift_on_squad(
         if reading is None:
             return 0
         asked = (items, draw_tasks(parts["test"], reading.squad), reading)
-        models = dict(base=((policy,), "zero_shot"), regift=((policy, out / "adapter"), "trained"))
+        models = dict(base=((policy, None), "zero_shot"), regift=((policy, out / "adapter"), "trained"))
         found = {name: measured(out, name, *model, asked, device, log) for name, model in models.items()}
         write_json(out / "regift.json", dict(told, models=found))
     for line in reading_table(found):

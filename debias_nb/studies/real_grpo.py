@@ -59,9 +59,10 @@ MEASURES = {  # name shown: where it stands, factor, and which way is better
 
 def estimate_at(result: dict, path: str) -> dict | None:  # an estimate; None where it was not measured
     """One estimate of a result."""
+    found: dict | None = result
     for part in path.split("/"):
-        result = (result or {}).get(part)
-    return result if isinstance(result, dict) and result.get("value") is not None else None
+        found = (found or {}).get(part)
+    return found if isinstance(found, dict) and found.get("value") is not None else None
 
 
 def shown_value(estimate: dict, factor: float) -> tuple:  # value, low, high in the units of the table

@@ -35,7 +35,7 @@ def real_contrast(
     seeds = sorted(set(results.get(plus, {})) & set(results.get(minus, {})))
     parts = [_pairs(results[plus][seed], results[minus][seed], condition, rule) for seed in seeds]
     if len(parts) == 1:
-        return bootstrap_mean(*parts[0], 0)
+        return bootstrap_mean(parts[0][0], parts[0][1], 0)
     return over_seeds([sum(values) / len(values) for values, _ in parts if values])
 
 # %% ../../nbs/studies/73_regift_real_claims.ipynb #e31e1e48

@@ -27,8 +27,9 @@ def load_seegull(
         try:
             rated = float(row["mean offensiveness_score"])
         except ValueError:
-            place = dict(file=file, line=line, field="mean offensiveness_score")
-            raise DataError(f"is {row['mean offensiveness_score']!r}", **place, remedy="It is a number") from None
+            told = f"is {row['mean offensiveness_score']!r}"
+            field = "mean offensiveness_score"
+            raise DataError(told, file=file, line=line, field=field, remedy="It is a number") from None
         pair = row["identity"].strip(), row["attribute"].strip()
         if pair in seen or not (rated >= OFFENSIVE or rated == HARMLESS):
             continue

@@ -74,7 +74,7 @@ def judge_steps(
         return round(settings.steps * getattr(settings, name)) + 4
 
     change = RealTextSettings(seed=seed, prompted=0.0, doubt=settings.doubt)
-    sources = dict(
+    sources: dict[str, list] = dict(
         hatecheck=human_examples(cases, n("hatecheck"), seed),
         filled=filled_cases(cases, n("filled"), seed),
         redditbias=comment_examples(rows, n("redditbias"), change, JUDGE_COMMENTS),
