@@ -54,7 +54,10 @@ def run_config(run: Path):
 def train(run: RunFolder, config, name: str, folder: Path) -> dict:
     """One method, trained with GRPO's budget."""
     if name in GRPO:
-        return grpo_on_text(run, replace(config.grpo, **GRPO[name]), folder, f"study/{name}", run_device(config))
+        changed = replace(config, grpo=replace(config.grpo, **GRPO[name]))
+        if name == "fair_only":
+            changed = replace(changed, text=replace(changed.text, on_topic=0.0))
+        return grpo_on_text(run, changed, folder, f"study/{name}")
     settings = equal_budget(config.grpo, temperature=config.text.temperature or 1.0, n=4)
     settings = replace(settings, max_completion_length=config.text.max_new_tokens)
     reward = RewardModel.from_pretrained(run / "reward", device=run_device(config))

@@ -46,6 +46,8 @@ class TextConfig:
     top_p: float | None = 0.95
     reward: str | None = None  # folder of a reward; None: one is trained
     judge: str | None = None  # folder of a judge; None: one is trained
+    on_topic: float = 0.0  # weight of a reward for answers near their prompt (ours, not the paper's); 0: none
+    topic_encoder: str = "minilm"  # that measures it: packaged, folder or hub name
     squad: int = 60  # questions about passages
     passages: int = 100  # of real English, for perplexity
     stereoset: int = 240  # items
@@ -114,6 +116,7 @@ REAL = RunConfig(
         judge_every=0,
         save_every=10,
     ),
+    text=TextConfig(on_topic=0.5),
 )
 
 # %% ../../nbs/run/10_presets.ipynb #5c6be611

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HUMAN_SETS', 'JUDGE_SETS', 'stage_prompts', 'run_prompts', 'stage_text_reward', 'real_text_changes', 'stage_judge',
-           'stage_sft', 'grpo_on_text', 'stage_text_grpo']
+           'stage_sft', 'rewards_on_text', 'grpo_on_text', 'stage_text_grpo']
 
 # %% ../../nbs/run/28_real_stages.ipynb #df496d7c
 import shutil
@@ -18,11 +18,11 @@ from ..core.files import read_jsonl, write_jsonl
 from ..core.run_folder import RunFolder
 from ..core.seeds import to_plain
 from ..grpo.baselines import equal_budget, train_baseline
-from ..grpo.settings import GRPOSettings
 from ..grpo.training import train_grpo
 from ..models.packaged_models import PACKAGED, fetch_model
 from ..reward.measures import evaluate_reward
 from ..reward.model import RewardModel
+from ..reward.on_topic import OnTopic
 from ..reward.real_text import RealTextSettings
 from ..reward.training import train_reward
 from ..reward.trl_rewards import reward_functions
@@ -126,26 +126,40 @@ def stage_sft(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     return train_baseline("sft_neutral", run / "policy/base", data, folder, settings, device=run_device(config)).summary
 
 
+def rewards_on_text(
+    run: RunFolder,
+    config: RunConfig,
+    device: str = "cpu",
+) -> tuple[list, tuple]:  # reward functions, and the weight of each
+    """The heads of the run's reward, and nearness to the prompt where it has a weight."""
+    rewards = reward_functions(RewardModel.from_pretrained(run / "reward", device=device))
+    weights = config.grpo.weights
+    if config.text.on_topic:
+        rewards.append(OnTopic(_encoder(config.text.topic_encoder, run), device=device))
+        weights = (*weights, config.text.on_topic)
+    return rewards, weights
+
+
 def grpo_on_text(
     run: RunFolder,
-    settings: GRPOSettings,
+    config: RunConfig,
     folder: Path,  # receives the adapter
     name: str,  # of its checkpoints
-    device: str = "cpu",
 ) -> dict:
     """GRPO on the base, reward and prompts of a run; goes on from its last checkpoint."""
-    reward = RewardModel.from_pretrained(run / "reward", device=device)
+    device = run_device(config)
+    rewards, weights = rewards_on_text(run, config, device)
     return train_grpo(
         run / "policy/base",
-        reward_functions(reward),
+        rewards,
         [row["prompt"] for row in run_prompts(run, "train")],
         folder,
-        settings,
+        replace(config.grpo, weights=weights),
         device=device,
         checkpoints=run / "checkpoints" / name,
     ).summary
 
 
 def stage_text_grpo(run: RunFolder, config: RunConfig, folder: Path) -> dict:
-    """GRPO against the reward's heads."""
-    return grpo_on_text(run, config.grpo, folder, "policy/grpo", run_device(config))
+    """GRPO against the reward's heads, and for answers that stay with what was asked."""
+    return grpo_on_text(run, config, folder, "policy/grpo")
