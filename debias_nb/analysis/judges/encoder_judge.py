@@ -40,13 +40,13 @@ from ...reward.real_text import RealTextSettings, comment_examples, encoder_fold
 class EncoderJudgeSettings(StepSettings):
     """How the judge is made. The numbers of rows are per step."""
 
-    steps: int = 500
+    steps: int = 800
     seed: int = 1
     hatecheck: float = 6.0
     filled: float = 3.0  # HateCheck's templates with other groups
     redditbias: float = 6.0
     seegull: float = 2.5
-    frames: float = 6.5
+    frames: float = 10.0
     doubt: float = 0.1  # a comment that people call fair counts as 1 - doubt
 
 
