@@ -13,6 +13,7 @@ for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HUB_OFFLINE"):
     os.environ.setdefault(k, "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("DEBIAS_NB_PROGRESS", "0")  # no lines a minute among the output of slow notebooks
 
 import pytest
 

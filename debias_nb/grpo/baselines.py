@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers.trainer_callback import PrinterCallback
+from ..models.training_lines import report_steps
 from trl import DPOConfig, DPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
 
 from ..core.devices import get_device, get_dtype
@@ -254,7 +254,7 @@ def _train(name, base, instances, folder, s, reward, device):
             processing_class=with_template(tokenizer),
             peft_config=lora,
         )
-    trainer.remove_callback(PrinterCallback)
+    report_steps(trainer, name)
     resume = None
     if s.save_every:
         data = stable_hash([[x.prompt, x.neutral, x.biased] for x in instances])

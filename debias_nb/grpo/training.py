@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
+from ..models.training_lines import report_steps
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
-from transformers.trainer_callback import PrinterCallback
 from trl import GRPOConfig
 
 from ..core.devices import get_device, get_dtype
@@ -213,7 +213,7 @@ def train_grpo(
             told=told,
             reward_funcs=_guarded(reward_functions, s, failures),
         )
-    trainer.remove_callback(PrinterCallback)
+    report_steps(trainer, "GRPO")
     kl = _let_watch(trainer, s, judge, judge_prompts, tokenizer, folder)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     result = _result(trainer, tokenizer, folder, s, kl, resume)

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from .training_lines import report_steps
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
 
 from ..core.files import write_json
 from ..core.progress import progress, show_progress
@@ -183,7 +183,7 @@ def _fit(model, rows, config, pad):
             disable_tqdm=not show_progress(),
         )
         trainer = _ChatTrainer(model=model, args=args, train_dataset=rows, data_collator=_Padded(pad))
-        trainer.remove_callback(PrinterCallback)
+        report_steps(trainer, "small policy")
         trainer.train()
     return [dict(step=entry["step"], loss=entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers.trainer_callback import PrinterCallback
+from ..models.training_lines import report_steps
 from trl import SFTConfig, SFTTrainer
 
 from ..core.devices import get_device, get_dtype
@@ -160,7 +160,7 @@ def train_regift(
         **packed,
         peft_config=lora,
     )
-    trainer.remove_callback(PrinterCallback)
+    report_steps(trainer, "ReGiFT")
     resume = None
     if s.save_every:
         trainer.add_callback(WholeCheckpoints(told))

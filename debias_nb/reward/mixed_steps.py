@@ -10,8 +10,8 @@ __all__ = ['in_steps', 'pairs_together', 'StepSettings', 'encoded_steps', 'as_re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..models.training_lines import report_steps
 from transformers import DataCollatorWithPadding
-from transformers.trainer_callback import PrinterCallback
 
 from ..core.devices import get_device
 from ..core.errors import ConfigError
@@ -115,7 +115,7 @@ def steps_trainer(model, tokenizer, rows: list[dict], settings: StepSettings, fo
         data_collator=DataCollatorWithPadding(tokenizer),
         callbacks=[WholeCheckpoints(training)],
     )
-    trainer.remove_callback(PrinterCallback)
+    report_steps(trainer, "encoder")
     trainer.model_accepts_loss_kwargs = False  # the loss is a mean: divide it by the number of micro-batches
     trainer.weights = head_weights(as_reward_config(settings))
     return trainer

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ..models.training_lines import report_steps
 from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError, RewardError
@@ -221,7 +221,7 @@ def make_trainer(
         eval_dataset=valid_rows or None,
         callbacks=callbacks,
     )
-    trainer.remove_callback(PrinterCallback)
+    report_steps(trainer, "reward")
     trainer.objective = config.objective
     if config.weights == "uncertainty":
         trainer.log_variance = torch.nn.Parameter(torch.zeros(len(config.dimensions)))
