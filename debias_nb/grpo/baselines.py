@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from ..models.training_lines import report_steps
 from trl import DPOConfig, DPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
 
 from ..core.devices import get_device, get_dtype
@@ -29,6 +28,7 @@ from .training import prompt_rows, reference_on_disk, train_grpo
 from ..models.checkpoints import WholeCheckpoints, quick_fingerprint, resume_from
 from ..models.loading import load_to_train, lora_config, save_trained
 from ..models.prompts import cut_messages, prompt_messages, with_template
+from ..models.training_lines import report_steps
 from ..models.training_result import TrainingResult
 from ..reward.trl_rewards import reward_functions
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from ..models.training_lines import report_steps
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -46,6 +45,7 @@ from debias_nb.models.loading import (
     save_trained,
 )
 from ..models.prompts import prompt_messages, with_template
+from ..models.training_lines import report_steps
 from ..models.training_result import TrainingResult
 
 # %% ../../nbs/grpo/40_training.ipynb #63bdf5c4

@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from .training_lines import report_steps
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
@@ -21,6 +20,7 @@ from ..core.files import write_json
 from ..core.progress import progress, show_progress
 from ..core.seeds import rng, set_seed
 from .prompts import as_messages
+from .training_lines import report_steps
 from .training_result import TrainingResult
 
 # %% ../../nbs/models/12_small_policy.ipynb #501dc498

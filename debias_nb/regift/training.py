@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from ..models.training_lines import report_steps
 from trl import SFTConfig, SFTTrainer
 
 from ..core.devices import get_device, get_dtype
@@ -23,6 +22,7 @@ from ..core.seeds import set_seed, stable_hash
 from ..models.checkpoints import WholeCheckpoints, quick_fingerprint, resume_from
 from ..models.loading import load_policy, load_to_train, lora_config, save_trained
 from ..models.prompts import prompt_ids, render_answer, with_template
+from ..models.training_lines import report_steps
 from ..models.training_result import TrainingResult
 from .settings import ReGiFTSettings
 from .shared_passages import PackedRows, pack_traces

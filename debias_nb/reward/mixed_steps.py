@@ -10,13 +10,13 @@ __all__ = ['in_steps', 'pairs_together', 'StepSettings', 'encoded_steps', 'as_re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ..models.training_lines import report_steps
 from transformers import DataCollatorWithPadding
 
 from ..core.devices import get_device
 from ..core.errors import ConfigError
 from ..core.seeds import rng, stable_hash
 from ..models.checkpoints import WholeCheckpoints, resume_from
+from ..models.training_lines import report_steps
 from .encoder import encode, load_encoder, quiet
 from .labels import Example
 from .settings import RewardConfig

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ..models.training_lines import report_steps
 from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer, TrainingArguments
 
 from ..core.devices import get_device, get_dtype
@@ -28,6 +27,7 @@ from ..core.progress import show_progress
 from ..core.run_folder import folder_lock
 from ..core.seeds import stable_hash
 from ..models.checkpoints import WholeCheckpoints, resume_from
+from ..models.training_lines import report_steps
 from ..models.training_result import TrainingResult
 from .batches import training_rows
 from .calibration import calibrate, wording_examples
