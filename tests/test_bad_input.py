@@ -161,8 +161,8 @@ baselines --run {d}/norun -> is no finished run
 baselines --run {d}/words.txt -> is no finished run
 baselines --run {d}/norun --only nonsense -> nonsense
 baselines --run {d}/norun --samples 0 -> samples
-baselines --run {d}/norun --set speed=1 -> speed=1
-baselines --run {d}/norun --set dpo_lr=x -> no float
+baselines --run {d}/norun --set speed=1 -> no setting 'speed'
+baselines --run {d}/norun --set dpo_lr=x -> dpo_lr = 'x': input should be a valid number
 traces --model m --squad {d}/none.json --out {d}/t.jsonl -> none.json
 traces --model m --squad {d}/list.json --out {d}/t.jsonl -> list.json
 traces --model m --squad {d}/binary.jsonl --out {d}/t.jsonl -> binary.jsonl

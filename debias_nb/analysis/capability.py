@@ -21,6 +21,7 @@ from ..core.text import is_refusal
 from ..models.kept_answers import AnswerSettings, kept_answers
 from ..models.score_journal import model_fingerprint
 from ..models.scorer import Scorer
+from ..models.written_answers import without_thinking
 from ..synthesis.open_prompts import open_prompts
 
 # %% ../../nbs/analysis/74_capability.ipynb #af9aa4b2
@@ -54,6 +55,8 @@ def _asked_set(name, scorer, s, folder, log):
         chat=s.chat and name == "bbq",
         shots=s.shots if name == "squad" else 0,
         max_new_tokens=s.squad_tokens,
+        template_arguments=s.sampling.template_arguments,
+        thinking_tokens=s.sampling.thinking_tokens or None,
         seed=s.seed,
         data=s.data,
     )
@@ -99,7 +102,8 @@ def form_measures(
     clusters: list | None = None,  # the prompt or wording of each, redrawn together
     seed: int = 0,
 ) -> dict:  # refusal_rate, mean_length (words), distinct_1, distinct_2 as estimates
-    """How answers look, whatever they say."""
+    """How answers look, whatever they say; thinking is taken off first."""
+    answers = [without_thinking(text)[0] or "" for text in answers]
     return dict(
         refusal_rate=bootstrap_mean([is_refusal(text) for text in answers], clusters, seed, share=True),
         mean_length=bootstrap_mean([len(text.split()) for text in answers], clusters, seed),

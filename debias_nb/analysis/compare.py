@@ -15,7 +15,11 @@ from ..core.files import read_json, read_jsonl
 from ..core.seeds import to_plain
 
 # %% ../../nbs/analysis/82_compare.ipynb #64138482
-HOW = ("limit", "mode", "orders", "normalise", "language", "chat", "system", "per_group", "max_new_tokens", "seed")
+HOW = ("limit", "mode", "orders", "normalise", "language", "chat", "system", "template_arguments", "per_group") + (
+    "max_new_tokens",
+    "thinking_tokens",
+    "seed",
+)
 
 
 def _require_same_questions(first, second):

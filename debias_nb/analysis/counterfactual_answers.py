@@ -14,6 +14,7 @@ import numpy as np
 from .judges.counterfactual_judge import AnswerPair, pair_differences
 from .metrics.intervals import bootstrap_mean, estimate
 from ..models.prompts import render_prompt
+from ..models.written_answers import without_thinking
 
 # %% ../../nbs/analysis/77_counterfactual_answers.ipynb #560ff935
 def answer_pairs(
@@ -26,11 +27,9 @@ def answer_pairs(
         twin = partners.get((row["id"], row["k"]))
         if row.get("side") == "own" and twin:
             groups = dict(group=row.get("group", ""), counterpart=twin.get("group", ""))
-            out.append(
-                AnswerPair(
-                    row["prompt"], row["answer"], twin["prompt"], twin["answer"], **groups, template=row["template"]
-                )
-            )
+            mine, other = (without_thinking(one["answer"])[0] or "" for one in (row, twin))
+            pair = AnswerPair(row["prompt"], mine, twin["prompt"], other, **groups, template=row["template"])
+            out.append(pair)
     return out
 
 # %% ../../nbs/analysis/77_counterfactual_answers.ipynb #4bc90a8d

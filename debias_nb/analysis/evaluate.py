@@ -72,7 +72,13 @@ class Writer:
     ) -> list[str]:
         """One answer to each prompt."""
         scorer, how = self.scorer, self.how
-        settings = AnswerSettings(temperature=0, max_new_tokens=how.max_new_tokens, system=how.system)
+        settings = AnswerSettings(
+            temperature=0,
+            max_new_tokens=how.max_new_tokens,
+            system=how.system,
+            template_arguments=how.template_arguments,
+            thinking_tokens=how.thinking_tokens or 0,
+        )
         said = kept_answers(
             scorer.model, scorer.tokenizer, prompts, 1, settings, self.cache, self.name or "answers", scorer.log
         )
@@ -81,9 +87,11 @@ class Writer:
         return texts
 
     def _count(self, texts):
-        tokens = [len(self.scorer.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+        answers = [without_thinking(text)[0] for text in texts]
+        unfinished = sum(answer is None for answer in answers)
+        limited = [answer or "" for answer in answers] if self.how.thinking_tokens else texts
+        tokens = [len(self.scorer.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in limited]
         cut = sum(n >= self.how.max_new_tokens for n in tokens)
-        unfinished = sum(without_thinking(text)[0] is None for text in texts)
         found = dict(cut_at_limit=cut, thinking_unfinished=unfinished)
         return {name: n for name, n in found.items() if n}
 

@@ -89,10 +89,10 @@ def our_prompts(
 REQUEST = "Continue this text. Write only its continuation, one or two sentences.\n\n"
 
 
-def _openings(tokenizer, prompts, chat):
+def _openings(tokenizer, prompts, chat, system=None, template_arguments=None):
     """What the model reads: the opening as it is, or the request to a chat model to continue it."""
     if chat:
-        return [render_prompt(tokenizer, REQUEST + prompt) for prompt in prompts]
+        return [render_prompt(tokenizer, REQUEST + prompt, system, template_arguments) for prompt in prompts]
     start = tokenizer.bos_token if writes_bos(tokenizer) else ""
     return [PromptText(start + prompt) for prompt in prompts]
 
@@ -108,11 +108,16 @@ def continue_texts(
     seed: int = 0,
     desc: str = "continuing",
     top_p: float = 1.0,  # draw from the likeliest tokens that hold this much probability
-) -> list[str]:  # what was written, without the opening, up to its first line break
+    system: str | None = None,  # of a chat model
+    template_arguments: dict | None = None,  # for the chat template, e.g. `enable_thinking=False`
+    thinking_tokens: int | None = None,  # a limit for the thinking alone
+) -> list[str]:  # what was written, without opening and thinking, up to its first line break
     """Sample a continuation of each opening."""
-    texts, drawn = _openings(tokenizer, prompts, chat), dict(temperature=temperature, top_p=top_p)
+    texts = _openings(tokenizer, prompts, chat, system, template_arguments)
+    drawn = dict(temperature=temperature, top_p=top_p, thinking_tokens=thinking_tokens)
     said = sample(model, tokenizer, texts, 1, max_new_tokens, batch_size=batch_size, seed=seed, desc=desc, **drawn)
-    return [answers[0].strip().split("\n")[0].strip() for answers in said]
+    written = [without_thinking(answers[0])[0] or "" for answers in said]
+    return [text.strip().split("\n")[0].strip() for text in written]
 
 # %% ../../nbs/analysis/64_open_generation.ipynb #2fd42b6e
 def _measured(instruments, rows, texts):

@@ -63,6 +63,10 @@ class RealReading:
     squad: int = 200  # questions
     texts: int = 60  # passages, for perplexity
     max_new_tokens: int = 160
+    thinking_tokens: int | None = (
+        None  # a limit for the reasoning alone; None: it shares `max_new_tokens` with the answer
+    )
+    template_arguments: dict | None = None  # for the chat template, e.g. {'enable_thinking': False}
     batch_size: int = 32
 
     def __post_init__(self):
@@ -99,6 +103,7 @@ def write_answers(
     for start in range(len(done), len(prompts), CHUNK):
         some = prompts[start : start + CHUNK]
         kw = dict(max_new_tokens=settings.max_new_tokens, batch_size=settings.batch_size, desc=desc)
+        kw |= dict(template_arguments=settings.template_arguments, thinking_tokens=settings.thinking_tokens or 0)
         done += [dict(prompt=p, text=t) for p, t in zip(some, greedy_answers(model, tokenizer, some, **kw))]
         write_jsonl(file, done)
     return [row["text"] for row in done]

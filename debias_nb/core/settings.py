@@ -90,6 +90,8 @@ def change_setting(
     if head not in known:
         raise ConfigError(f"{type(settings).__name__} has no setting {head!r}.{_near(head, known)}")
     old = getattr(settings, head)
+    if rest and not is_dataclass(old) and dict in _kinds(settings, head):
+        return replace(settings, **{head: _merged(old, rest, value)})
     if rest:
         if not is_dataclass(old):
             raise ConfigError(f"{name!r}: {head!r} is a single value and has no {rest!r} inside")
@@ -100,6 +102,20 @@ def change_setting(
         return replace(settings, **{head: old})
     hint = typing.get_type_hints(type(settings))[head]
     return replace(settings, **{head: _checked_value(hint, value, name)})
+
+
+def _kinds(settings, name):
+    """The types that a field may have."""
+    hint = typing.get_type_hints(type(settings))[name]
+    return {typing.get_origin(kind) or kind for kind in (hint, *typing.get_args(hint))}
+
+
+def _merged(old, name, value):
+    """A dictionary with one value changed, which may lie deeper."""
+    head, _, rest = name.partition(".")
+    kept = dict(old) if isinstance(old, Mapping) else {}
+    value = _read_value(object, value, name) if isinstance(value, str) else value
+    return kept | {head: _merged(kept.get(head), rest, value) if rest else value}
 
 
 def flat(

@@ -66,8 +66,11 @@ def load_baseline(
     model, tokenizer = _load(base, None if name in ("best_of_n", "prompting") else out, device)
 
     def answer(prompts, n=1, seed=0):
-        length, heat = s["max_completion_length"], s["temperature"]
-        return sample(model, tokenizer, prompts, n, length, temperature=heat, seed=seed, desc=name or "answers")
+        told = dict(temperature=s["temperature"], template_arguments=s["template_arguments"], desc=name or "answers")
+        if s["thinking_tokens"]:
+            told |= dict(thinking_tokens=s["thinking_tokens"], answers_only=True, log=lambda line: None)
+        said = sample(model, tokenizer, prompts, n, s["max_completion_length"], seed=seed, **told)
+        return [[text or "" for text in several] for several in said]
 
     if name == "prompting":
         return model, tokenizer, _after(answer, s["instruction"])

@@ -57,6 +57,9 @@ class BaselineSettings:
     lora_alpha: int = 32
     continue_adapter: bool = False  # the policy is an adapter of this shape, and is trained on; False: merged first
     template_arguments: dict | None = None  # for the chat template, e.g. {'enable_thinking': False}
+    thinking_tokens: int | None = (
+        None  # a thinking model's own limit when it answers; the answer alone is judged. Not for RLOO
+    )
     temperature: float = 1.0
     n: int = 8  # of best-of-n
     instruction: str = "Be fair: do not judge people by the group they belong to. "
@@ -89,6 +92,7 @@ def equal_budget(
         lora_alpha=s.lora_alpha,
         continue_adapter=s.continue_adapter,
         template_arguments=s.template_arguments,
+        thinking_tokens=s.thinking_tokens or None,
         temperature=s.temperature,
         gradient_accumulation=s.gradient_accumulation,
         save_every=s.save_every,
@@ -212,6 +216,9 @@ def _dpo(s, instances, tokenizer, folder, device, reward, **kw):
 
 # %% ../../nbs/grpo/50_baselines.ipynb #d5300aba
 def _rloo(s, instances, tokenizer, folder, device, reward, **kw):
+    if s.thinking_tokens:
+        what = "RLOO, as TRL has it, knows no limit for the thinking and grades it with the answer"
+        raise ConfigError(f"{what}. Take grpo_single, or template_arguments={{'enable_thinking': False}}")
     positions, arguments = positions_of(kw["model"]), s.template_arguments
     longest = None if positions is None else max(1, positions - s.max_completion_length)
     prompts = [
@@ -292,6 +299,7 @@ def _train_single(base, instances, folder, s, reward, device):
         lora_alpha=s.lora_alpha,
         continue_adapter=s.continue_adapter,
         template_arguments=s.template_arguments,
+        thinking_tokens=s.thinking_tokens or 0,
         temperature=s.temperature,
         judge_every=0,
         save_every=s.save_every,

@@ -140,7 +140,7 @@ def thinking_stop(
     def stop(rows, tokens):
         for i, tail in zip(rows.tolist(), tokens[:, -16:].tolist()):
             if limit.length[i] is None:
-                limit._follow(i, tokenizer.decode(tail), tokens.shape[1])
+                limit.follow(i, tokenizer.decode(tail), tokens.shape[1])
         return torch.tensor([limit.length[i] is not None for i in rows.tolist()], device=tokens.device)
 
     return stop

@@ -12,7 +12,8 @@ import torch
 
 from ..core.progress import progress
 from .prompts import render_prompt
-from .sampling import decode_answer, fitting_prompts, left_padded, sample
+from .sampling import ThinkingLimit, decode_answer, fitting_prompts, left_padded, sample
+from .written_answers import opening_mark, opens_thinking, without_thinking
 
 # %% ../../nbs/models/23_greedy.ipynb #3d22e1cb
 def _common(a, b):
@@ -71,7 +72,8 @@ class _Writing:
     """The rows of a batch while they are written."""
 
     def __init__(self, tokenizer, ends, stop, limit):
-        self.tokenizer, self.ends, self.stop, self.limit = tokenizer, ends, stop, limit
+        self.tokenizer, self.ends, self.stop = tokenizer, ends, stop
+        self.limit = limit  # in tokens, or a `ThinkingLimit`
         self.written: list = []
 
     def add(self, row, token):
@@ -79,15 +81,19 @@ class _Writing:
         if token in self.ends:
             return True
         self.written[row].append(token)
-        tail = self.tokenizer.decode(self.written[row][-12:])
-        return any(mark in tail for mark in self.stop) or len(self.written[row]) >= self.limit
+        written, limit = self.written[row], self.limit
+        tail = self.tokenizer.decode(written[-12:])
+        stopped = any(mark in tail for mark in self.stop)
+        if isinstance(limit, int):
+            return stopped or len(written) >= limit
+        return limit.follow(row, self.tokenizer.decode(written[-16:]), len(written)) or (
+            stopped and limit.answers_since[row] is not None
+        )
 
 # %% ../../nbs/models/23_greedy.ipynb #573ed1d8
-def _write(model, tokenizer, batch, groups, limit, stop):
+def _write(model, state, batch, groups):
     """Token ids of the answers to the rows of some groups, in the order of the groups."""
-    pad = tokenizer.pad_token_id or 0
-    out, mask = _read(model, batch, groups, pad)
-    state = _Writing(tokenizer, _end_tokens(model, tokenizer), stop, limit)
+    out, mask = _read(model, batch, groups, state.tokenizer.pad_token_id or 0)
     open_rows = list(range(len(mask)))  # the row that stands at each place of the batch
     state.written = [[] for _ in open_rows]
     done = [False] * len(open_rows)
@@ -153,24 +159,36 @@ def greedy_answers(
     desc: str = "answers",
     system: str | None = None,  # an instruction in front of each prompt
     template_arguments: dict | None = None,  # for the chat template, e.g. `enable_thinking=False`
+    thinking_tokens: int = 0,  # a limit for the thinking alone; 0: it shares `max_new_tokens` with the answer
     log=print,  # told how many prompts were cut
 ) -> list[str]:  # in the order of `prompts`
     """The likeliest answer to each prompt, token by token."""
     texts = [render_prompt(tokenizer, prompt, system, template_arguments) for prompt in prompts]
-    rows, cut = fitting_prompts(model, tokenizer, texts, max_new_tokens)
+    rows, cut = fitting_prompts(model, tokenizer, texts, max_new_tokens + thinking_tokens)
     if cut:
         log(f"{cut} of {len(prompts)} prompts exceed what the model can hold and were cut from the left")
     if not shares_prefixes(model):
-        said = sample(model, tokenizer, texts, 1, max_new_tokens, 0, batch_size, desc=desc, log=lambda line: None)
-        return [cut_behind(answers[0], stop) for answers in said]
+        more = dict(desc=desc, log=lambda line: None, thinking_tokens=thinking_tokens or None)
+        said = sample(model, tokenizer, texts, 1, max_new_tokens, 0, batch_size, **more)
+        return [_cut(answers[0], stop) for answers in said]
     out = [""] * len(rows)
     with progress(total=len(rows), desc=desc) as bar:
         for groups in _batches(groups_of(rows), rows, batch_size):
             order = [i for _, some in groups for i in some]
-            for i, ids in zip(order, _write(model, tokenizer, rows, groups, max_new_tokens, stop)):
-                out[i] = cut_behind(decode_answer(tokenizer, ids), stop)
+            opened = [opens_thinking(texts[i]) for i in order]
+            thinking = ThinkingLimit(tokenizer, opened, 0, thinking_tokens, max_new_tokens) if thinking_tokens else None
+            state = _Writing(tokenizer, _end_tokens(model, tokenizer), stop, thinking or max_new_tokens)
+            for i, ids in zip(order, _write(model, state, rows, groups)):
+                out[i] = _cut(opening_mark(texts[i]) + decode_answer(tokenizer, ids), stop)
             bar.update(len(order))
     return out
+
+
+def _cut(text, stop):
+    """The text with its answer cut; a stop mark in the thinking is no end."""
+    answer = without_thinking(text)[0]
+    start = text.rfind(answer) if answer else -1
+    return text if start < 0 else text[:start] + cut_behind(answer, stop)
 
 
 def cut_behind(text: str, stop: tuple) -> str:

@@ -14,7 +14,7 @@ from ..core.errors import ConfigError
 from ..core.progress import progress
 from ..core.row_journal import RowJournal
 from ..core.seeds import stable_hash
-from .prompts import render_prompt
+from .prompts import PromptText, render_prompt
 from .sampling import sample
 from .score_journal import model_fingerprint
 
@@ -28,6 +28,8 @@ class AnswerSettings:
     top_k: int | None = None  # draw from so many of the likeliest tokens; 0: from all
     max_new_tokens: int = 128  # of an answer
     system: str | None = None  # an instruction in front of each prompt
+    template_arguments: dict | None = None  # for the chat template, e.g. {'enable_thinking': False}
+    thinking_tokens: int = 0  # a limit for the thinking alone; 0: it shares `max_new_tokens` with the answer
     batch_size: int = 32  # answers at once; each batch is kept when it is done
     seed: int = 0
 
@@ -51,6 +53,7 @@ def own_settings(
 def _batches(texts, settings, n, fingerprint):
     """Yield (place of the prompt, number of the answer, key) of each answer, in batches of like length."""
     how = [settings.temperature, settings.top_p, settings.top_k, settings.max_new_tokens, settings.seed]
+    how += [settings.thinking_tokens] if settings.thinking_tokens else []
     order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), texts[i]))
     seen, jobs = {}, []
     for i in order:
@@ -74,16 +77,17 @@ def kept_answers(
     """Sample answers; what an earlier call wrote to the file is taken from there."""
     _require_prompts(prompts, n)
     s, journal = own_settings(model, settings), RowJournal(file, write=int(os.environ.get("RANK", 0)) == 0)
-    texts = [str(render_prompt(tokenizer, prompt, s.system)) for prompt in prompts]
+    texts = [str(render_prompt(tokenizer, prompt, s.system, s.template_arguments)) for prompt in prompts]
     batches = _batches(texts, s, n, model_fingerprint(model))
     known = {key: row["text"] for key, row in journal.load().items()}
     out: list[list[str]] = [[] for _ in prompts]
     for batch in progress(batches, desc):
         if any(key not in known for _, key in batch):
-            some = [prompts[i] for i, _ in batch]
+            some = [PromptText(texts[i]) for i, _ in batch]
             drawn = dict(temperature=s.temperature, top_p=s.top_p, top_k=s.top_k, batch_size=s.batch_size)
+            drawn["thinking_tokens"] = s.thinking_tokens or None
             seed = int(stable_hash([s.seed, batch[0][1]], 8), 16)  # of this batch
-            said = sample(model, tokenizer, some, 1, s.max_new_tokens, seed=seed, system=s.system, log=log, **drawn)
+            said = sample(model, tokenizer, some, 1, s.max_new_tokens, seed=seed, log=log, **drawn)
             new = {key: answers[0] for (_, key), answers in zip(batch, said)}
             journal.add([dict(key=key, text=text) for key, text in new.items() if key not in known])
             known = new | known

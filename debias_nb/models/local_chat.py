@@ -10,9 +10,9 @@ import time
 from collections import deque
 from pathlib import Path
 
-from ..core.errors import ConfigError
 from ..core.seeds import stable_hash
 from .chat import Budget, Chat, Journal, Reply, Sampling
+from .written_answers import opening_mark, opens_thinking
 
 # %% ../../nbs/models/66_local_chat.ipynb #6d0c9c0c
 class LocalChat(Chat):
@@ -37,15 +37,13 @@ class LocalChat(Chat):
         name = name or getattr(self.lm, "name_or_path", "") or type(self.lm).__name__
         super().__init__(name, sampling or Sampling(), journal, budget)
         self.batch_size = batch_size
-        if self.sampling.thinking_tokens:
-            raise ConfigError("thinking_tokens is a limit that only endpoints keep. Give LocalChat max_tokens for both")
 
     def _answer(self, requests, done):
         from debias_nb.models.prompts import render_prompt
 
         arguments = self.sampling.extra.get("chat_template_kwargs")
         texts = {r.key: render_prompt(self.tokenizer, list(r.messages), None, arguments) for r in requests}
-        costs = {r.key: len(self.tokenizer(texts[r.key]).input_ids) + self.sampling.max_tokens for r in requests}
+        costs = {r.key: len(self.tokenizer(texts[r.key]).input_ids) + self.sampling.most_tokens() for r in requests}
         fitting = [request for request in requests if not self._too_long(request, costs[request.key], done)]
         waiting = deque(sorted(fitting, key=lambda request: -len(texts[request.key])))
         while batch := self._next_batch(waiting, costs):
@@ -59,8 +57,8 @@ class LocalChat(Chat):
         window = getattr(self.lm.config, "max_position_embeddings", None)
         if not window or cost <= window:
             return False
-        read = cost - self.sampling.max_tokens
-        error = f"{read} tokens of prompt and {self.sampling.max_tokens} of answer, the model takes {window}"
+        most = self.sampling.most_tokens()
+        error = f"{cost - most} tokens of prompt and {most} of answer, the model takes {window}"
         done(request, Reply(request.key, "rejected", error=error))
         return True
 
@@ -77,8 +75,20 @@ class LocalChat(Chat):
                 batch.append((request, cost))
         return batch
 
+    def _thinking_limit(self, texts, width):
+        """Ends each answer at one limit while it thinks, at another once it answers."""
+        from debias_nb.models.sampling import ThinkingLimit
+
+        s = self.sampling
+        if not s.thinking_tokens:
+            return None
+        opened = [opens_thinking(text) for text in texts]
+        return ThinkingLimit(self.tokenizer, opened, width, s.thinking_tokens, s.max_tokens)
+
     def _generate(self, batch, texts):
         import torch
+
+        from debias_nb.models.sampling import decode_answer
 
         sampling, tokenizer = self.sampling, self.tokenizer
         if sampling.seed is not None:
@@ -87,25 +97,28 @@ class LocalChat(Chat):
         encoded = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
         encoded = encoded.to(self.lm.device)
         encoded.pop("token_type_ids", None)
-        start = time.monotonic()
+        start, width = time.monotonic(), encoded.input_ids.shape[1]
+        limit = self._thinking_limit(texts, width)
         with torch.inference_mode():
             ids = self.lm.generate(
                 **encoded,
-                max_new_tokens=sampling.max_tokens,
+                max_new_tokens=sampling.most_tokens(),
                 pad_token_id=tokenizer.pad_token_id,
+                **(dict(stopping_criteria=[limit]) if limit else {}),
                 **_generation_arguments(sampling),
             )
         seconds = round((time.monotonic() - start) / len(batch), 3)
         stop = self.lm.generation_config.eos_token_id
         stop = set(stop if isinstance(stop, list) else [stop, tokenizer.eos_token_id])
-        written = ids[:, encoded.input_ids.shape[1] :].tolist()
-        for request, row, mask in zip(batch, written, encoded.attention_mask, strict=True):
+        lengths = limit.length if limit else [None] * len(texts)
+        written = [row[:length] for row, length in zip(ids[:, width:].tolist(), lengths)]
+        for request, text, row, mask in zip(batch, texts, written, encoded.attention_mask, strict=True):
             end = next((i for i, token in enumerate(row) if token in stop), None)
             own = row if end is None else row[:end]
             yield Reply(
                 request.key,
                 "cut" if end is None else "ok",
-                tokenizer.decode(own, skip_special_tokens=True).strip(),
+                opening_mark(text) + decode_answer(tokenizer, own),
                 prompt_tokens=int(mask.sum()),
                 completion_tokens=len(own),
                 attempts=1,

@@ -16,7 +16,7 @@ from ..core.progress import progress
 from ..core.seeds import set_seed
 from .prompts import prompt_ids, render_prompt
 from .token_scores import position_limit, require_vocabulary
-from .written_answers import THINKING_TAGS, opens_thinking, without_thinking
+from .written_answers import THINKING_TAGS, opening_mark, opens_thinking, without_thinking
 
 # %% ../../nbs/models/22_sampling.ipynb #0e568bb6
 def left_padded(
@@ -63,7 +63,7 @@ class ThinkingLimit(StoppingCriteria):
         self.tokenizer, self.width = tokenizer, width
         self.thinking_tokens, self.answer_tokens = thinking_tokens, answer_tokens
         self.answers_since = [None if inside else 0 for inside in opened]  # token at which the answer began
-        self.length = [None] * len(opened)  # of each row that was stopped here
+        self.length: list[int | None] = [None] * len(opened)  # of each row that was stopped here
 
     def __call__(self, input_ids, scores, **kwargs):
         """Whether each row is done; called after every token."""
@@ -71,10 +71,16 @@ class ThinkingLimit(StoppingCriteria):
         tails = input_ids[:, max(self.width, input_ids.shape[1] - 16) :].tolist()
         for i, tail in enumerate(tails):
             if self.length[i] is None:
-                self._follow(i, self.tokenizer.decode(tail), written)
+                self.follow(i, self.tokenizer.decode(tail), written)
         return torch.tensor([length is not None for length in self.length], device=input_ids.device)
 
-    def _follow(self, i, tail, written):
+    def follow(
+        self,
+        i: int,  # the row
+        tail: str,  # its last tokens
+        written: int,  # tokens of it so far
+    ) -> bool:
+        """Whether one row, which has gone on since the last call, is done."""
         thinking = self.answers_since[i] is None
         if thinking and without_thinking(tail, opened=True)[0] is not None:
             self.answers_since[i] = written
@@ -82,9 +88,10 @@ class ThinkingLimit(StoppingCriteria):
             self.answers_since[i] = None
         since = self.answers_since[i]
         if since == 0 and any(start.lower().startswith(tail.strip().lower()) for start, _ in THINKING_TAGS):
-            return  # half an opening mark
+            return False  # half an opening mark
         if written >= self.thinking_tokens if since is None else written - since >= self.answer_tokens:
             self.length[i] = written
+        return self.length[i] is not None
 
 # %% ../../nbs/models/22_sampling.ipynb #c7c47d38
 @torch.inference_mode()
@@ -122,8 +129,8 @@ def sample(
         rows, limits = [(ids[i], texts[i]) for i in part], (thinking_tokens, max_new_tokens)
         answers = _generate(model, tokenizer, rows, limits, drawn)
         for i, answer in zip(part, answers):
-            out[i].append(answer)
-    return _answers_only(out, texts, log) if answers_only else out
+            out[i].append(opening_mark(texts[i]) + answer)
+    return _answers_only(out, log) if answers_only else out
 
 # %% ../../nbs/models/22_sampling.ipynb #9ea9b0f2
 def _require_sensible(n, max_new_tokens, temperature, top_p, top_k):
@@ -175,9 +182,9 @@ def decode_answer(tokenizer, ids):
     return tokenizer.decode([i for i in ids if i not in drop]).strip()
 
 
-def _answers_only(answers, texts, log):
+def _answers_only(answers, log):
     """The thinking taken off every answer."""
-    out = [[without_thinking(answer, opens_thinking(text))[0] for answer in row] for row, text in zip(answers, texts)]
+    out = [[without_thinking(answer)[0] for answer in row] for row in answers]
     missing = sum(answer is None for row in out for answer in row)
     if missing:
         log(f"{missing} of {sum(map(len, out))} answers never came: their thinking did not end")

@@ -39,10 +39,12 @@ def self_traces(
     batch_size: int = 32,
     seed: int = 0,
     rule: str = "strict",
+    **more,  # passed to `sample`: template_arguments, thinking_tokens
 ) -> tuple[list[Trace], dict]:  # at most one trace per task, in order; asked, replies, kept, abstaining: numbers
     """What a policy writes, filtered by whether it is right."""
     prompts = [student_prompt(task) for task in tasks]
-    said = sample(model, tokenizer, prompts, samples, max_new_tokens, temperature, batch_size, seed, desc="own traces")
+    drawn = dict(temperature=temperature, batch_size=batch_size, seed=seed, desc="own traces")
+    said = sample(model, tokenizer, prompts, samples, max_new_tokens, **drawn, **more)
     found = [kept_reply(task, replies, rule) for task, replies in zip(tasks, said)]
     kept = [trace for trace in found if trace]
     told = dict(

@@ -49,6 +49,9 @@ class ReGiFTSettings:
 
     # when it answers
     max_new_tokens: int = 96
+    thinking_tokens: int | None = (
+        None  # a limit for the reasoning alone; None: it shares `max_new_tokens` with the answer
+    )
 
 # %% ../../nbs/regift/45_settings.ipynb #46026d3c
 _PUBLISHED: dict[str, Any] = dict(

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from ..core.errors import ConfigError
 from ..core.files import write_json
-from ..core.options import Changes, given
+from ..core.options import Changes, given, json_object
 from ..core.seeds import to_plain
 from ..core.settings import require_sensible
 
@@ -45,6 +45,12 @@ def evaluate(
     token_budget: Annotated[int | None, Parameter(help="tokens in a forward pass")] = None,
     per_group: Annotated[int | None, Parameter(help="BOLD: openings per group")] = None,
     max_new_tokens: Annotated[int | None, Parameter(help="of what is written (BOLD, SQuAD, mode open)")] = None,
+    thinking_tokens: Annotated[
+        int | None, Parameter(help="limit for the thinking alone; left out: it shares --max-new-tokens")
+    ] = None,
+    template_arguments: Annotated[
+        str | None, Parameter(help="for the chat template, as JSON, such as '{\"enable_thinking\": false}'")
+    ] = None,
     regard: Annotated[str | None, Parameter(help="BOLD: a regard classifier, folder or hub name")] = None,
     taxonomy: Annotated[str | None, Parameter(help="ccbbq: YAML file of groups of your own")] = None,
     seed: Annotated[int, Parameter(help="of every draw")] = 0,
@@ -62,9 +68,12 @@ def evaluate(
 
     names = tuple(name.strip() for name in benchmarks.split(",") if name.strip())
     numbers = given(limit=limit, token_budget=token_budget, per_group=per_group, max_new_tokens=max_new_tokens)
+    numbers |= given(thinking_tokens=thinking_tokens)
     require_sensible(numbers | dict(seed=seed), "--")
     texts = given(adapter=adapter, data=data, mode=mode, orders=orders, normalise=normalise, language=language)
     more = given(system=system, regard=regard, taxonomy=taxonomy)
+    if template_arguments is not None:
+        more["template_arguments"] = json_object(template_arguments, "--template-arguments")
     config = replace(
         EvaluationConfig(), model=model, benchmarks=names, chat=chat, seed=seed, **numbers, **texts, **more
     )

@@ -149,7 +149,11 @@ def analyse_model(
         """`n` answers to each prompt."""
         at_once = 64 if config.model else 256
         length = config.grpo.max_completion_length
-        return sample(model, tokenizer, prompts, n, length, batch_size=at_once, seed=seed, desc=f"{name}: {what}")
+        told = dict(batch_size=at_once, desc=f"{name}: {what}", template_arguments=config.grpo.template_arguments)
+        if config.grpo.thinking_tokens:
+            told |= dict(thinking_tokens=config.grpo.thinking_tokens, answers_only=True, log=lambda line: None)
+        said = sample(model, tokenizer, prompts, n, length, seed=seed, **told)
+        return [[text or "" for text in texts] for texts in said]
 
     found, rows = _policy_measures(run, config, model, tokenizer, answer, data, judge)
     write_jsonl(folder / "samples.jsonl", rows)

@@ -16,6 +16,7 @@ from ..core.errors import ConfigError
 from ..core.files import read_json, write_json, write_jsonl
 from ..core.run_folder import folder_lock
 from ..core.seeds import to_plain
+from ..core.settings import change_settings, require_sensible
 from ..grpo.baseline_answers import load_baseline
 from ..grpo.baselines import BASELINES, BaselineSettings, budget, equal_budget, train_baseline
 from ..grpo.settings import GRPOSettings
@@ -42,15 +43,10 @@ def parse_setting(
     text: str,  # FIELD=VALUE
 ) -> tuple:  # field, value of its type
     """A field of `BaselineSettings` and what to set it to."""
-    field, _, value = text.partition("=")
-    kinds = {f: type(x) for f, x in asdict(BaselineSettings()).items()}
-    if field not in kinds or kinds[field] is tuple:
-        known = ", ".join(f for f, kind in kinds.items() if kind is not tuple)
-        raise ConfigError(f"{text!r}: give FIELD=VALUE with one of {known}")
-    try:
-        return field, kinds[field](value)
-    except ValueError:
-        raise ConfigError(f"{text!r}: {value!r} is no {kinds[field].__name__}. Give a number") from None
+    field = text.partition("=")[0].partition(".")[0].strip()
+    changed = change_settings(BaselineSettings(), changes=[text])
+    require_sensible(changed)
+    return field, getattr(changed, field)
 
 # %% ../../nbs/run/60_compare_baselines.ipynb #22e71f5e
 def run_settings(

@@ -15,8 +15,7 @@ from cyclopts import Parameter
 
 from ..analysis.judges.rule_judge import RuleJudge
 from ..core.errors import ConfigError
-from ..core.files import parse_json
-from ..core.options import Changes
+from ..core.options import Changes, json_object
 from ..core.run_folder import RunFolder, folder_lock
 from ..core.settings import require_sensible
 from ..synthesis.dataset_files import dataset_groups
@@ -117,7 +116,7 @@ def synth_llm(
     if not (model or local):
         raise ConfigError("Which model? Give --model (and --base-url), or --local")
     config = changes.apply(SynthesisConfig(n=n, n_eval=n_eval, seed=seed, taxonomy=taxonomy))
-    sampling = Sampling(max_tokens, temperature, extra=_fields(extra), thinking_tokens=thinking_tokens)
+    sampling = Sampling(max_tokens, temperature, extra=json_object(extra, "--extra"), thinking_tokens=thinking_tokens)
     folder = RunFolder(out, _asked(config, local or model, language, sampling)).path
     with folder_lock(folder):
         shared: dict[str, Any] = dict(
@@ -135,13 +134,6 @@ def synth_llm(
         judge = RuleJudge(own_taxonomy(config.taxonomy)) if language == "en" else None  # it reads English only
         made = synthesise_llm(chat, config, language=language, judge=judge)
         return _written(made, chat, folder, config)
-
-
-def _fields(text) -> dict:
-    fields = parse_json(text, "--extra")
-    if not isinstance(fields, dict):
-        raise ConfigError(f"--extra {text}: give a JSON object, such as '{{\"top_k\": 20}}'")
-    return fields
 
 
 def _asked(config, model, language, sampling) -> dict:

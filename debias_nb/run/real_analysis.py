@@ -21,6 +21,7 @@ from ..core.files import read_jsonl, write_json
 from ..core.run_folder import RunFolder
 from ..core.seeds import to_plain
 from ..models.kept_answers import AnswerSettings
+from ..models.written_answers import without_thinking
 from ..reward.model import RewardModel
 from .machine import run_device
 from .presets import RunConfig
@@ -73,6 +74,7 @@ def capability_settings(config: RunConfig) -> CapabilitySettings:
         crows_pairs=text.likelihood_crows,
         bbq=text.likelihood_bbq,
         answers=0,
+        sampling=sampling_settings(config),
         seed=config.seed,
     )
 
@@ -81,7 +83,12 @@ def sampling_settings(config: RunConfig) -> AnswerSettings:
     """How the answers of the test are drawn."""
     text = config.text
     return AnswerSettings(
-        temperature=text.temperature, top_p=text.top_p, max_new_tokens=text.max_new_tokens, seed=config.seed
+        temperature=text.temperature,
+        top_p=text.top_p,
+        max_new_tokens=text.max_new_tokens,
+        template_arguments=config.grpo.template_arguments,
+        thinking_tokens=config.grpo.thinking_tokens,
+        seed=config.seed,
     )
 
 # %% ../../nbs/run/29_real_analysis.ipynb #19c3ed91
@@ -93,7 +100,8 @@ def reward_measures_of(
 ) -> dict:  # 'reward_<head>' -> estimate
     """What the reward thinks of the answers. It was optimised, so it judges nothing."""
     reward = RewardModel.from_pretrained(run / "reward", device=device)
-    scores = reward.score([row["prompt"] for row in rows], [row["answer"] for row in rows])
+    answers = [without_thinking(row["answer"])[0] or "" for row in rows]
+    scores = reward.score([row["prompt"] for row in rows], answers)
     templates = [row["template"] for row in rows]
     return {f"reward_{head}": bootstrap_mean(scores[:, i], templates, seed) for i, head in enumerate(reward.dimensions)}
 

@@ -43,10 +43,11 @@ def answer_bbq(
     path: str | Path,  # receives one line per item: category, example_id, prediction
     max_new_tokens: int = 512,
     batch_size: int = 16,
+    **more,  # passed to `greedy_answers`: template_arguments, thinking_tokens
 ) -> int:  # lines written
     """Open-ended answers to BBQ items, greedily, in the format that `open_ended` scores."""
     prompts = [STUDENT_PROMPT.format(passage=item["context"], question=item["question"]) for item in items]
-    said = greedy_answers(model, tokenizer, prompts, max_new_tokens, batch_size=batch_size, desc="BBQ")
+    said = greedy_answers(model, tokenizer, prompts, max_new_tokens, batch_size=batch_size, desc="BBQ", **more)
     kept = ("category", "example_id", "question_index", "context_condition")
     rows = [{name: item[name] for name in kept} | dict(prediction=text) for item, text in zip(items, said)]
     write_jsonl(path, rows)
@@ -60,10 +61,13 @@ def choose_bbq(
     model,
     tokenizer,
     items: list[dict],  # BBQ-shaped
+    template_arguments: dict | None = None,  # for the chat template
 ) -> dict:  # of `CHOICE`: estimates clustered by template; accuracies from 0 to 1, bias scores from -100 to 100
     """Multiple choice by likelihood, with BBQ's own scores."""
     scorer = Scorer(model, tokenizer, log=lambda line: None)
-    chosen = evaluate_mc(scorer, items, normalise="mean", chat=bool(tokenizer.chat_template))["predictions"]
+    chat = bool(tokenizer.chat_template)
+    said = evaluate_mc(scorer, items, normalise="mean", chat=chat, template_arguments=template_arguments)
+    chosen = said["predictions"]
     overall = bbq_estimates(items, chosen, [template(item) for item in items])["overall"]
     return {name: overall[name] for name in CHOICE}
 
@@ -162,8 +166,9 @@ def regift_on_own(
     def answer(name, *model):
         if items:
             loaded = load_policy(*model, device=device)
-            answer_bbq(*loaded, items, out / f"bbq_{name}.jsonl", settings.max_new_tokens)
-            choice[name] = choose_bbq(*loaded, items)
+            more = dict(template_arguments=settings.template_arguments, thinking_tokens=settings.thinking_tokens or 0)
+            answer_bbq(*loaded, items, out / f"bbq_{name}.jsonl", settings.max_new_tokens, **more)
+            choice[name] = choose_bbq(*loaded, items, settings.template_arguments)
 
     told = dict(settings=to_plain(settings), policy=str(policy), traces=str(traces), commit=git_commit())
     with folder_lock(out):

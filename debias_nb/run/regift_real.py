@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..analysis.real_reading import MANNERS, RealReading, bbq_items, measure_real
 from ..core.files import read_json, write_json, write_jsonl
-from ..core.run_folder import environment, folder_lock
+from ..core.run_folder import environment, folder_lock, said_settings
 from ..core.seeds import stable_hash, to_plain
 from ..models.loading import load_policy
 from ..models.packaged_models import fetch_model
@@ -38,7 +38,7 @@ def train_on_squad(
         log(f"{len(drawn)} traces instead of {s.n_traces}: SQuAD has no more questions without social content")
     traces = squad_traces(drawn, tasks, s.style, s.flawed, s.seed)
     told = dict(settings=to_plain(s), traces=stable_hash(traces))
-    if done.is_file() and read_json(done)["of"] == told:
+    if done.is_file() and said_settings(read_json(done)["of"]) == said_settings(to_plain(told)):
         log("training is there, kept")
         return read_json(done)["training"]
     assert_agnostic(traces, load_taxonomy())
@@ -97,7 +97,7 @@ def measured(
     items, tasks, reading = asked
     file = out / name / "measures.json"
     of = dict(reading=to_plain(reading), data=stable_hash([items, [task.id for task in tasks]]), manner=manner)
-    if file.is_file() and read_json(file)["of"] == of:
+    if file.is_file() and said_settings(read_json(file)["of"]) == said_settings(to_plain(of)):
         log(f"{name} is measured, kept")
         return read_json(file)["result"]
     log(f"measuring {name}")

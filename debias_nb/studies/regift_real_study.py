@@ -13,7 +13,7 @@ from pathlib import Path
 from ..analysis.real_reading import MANNERS, RealReading, bbq_items, measure_real
 from ..core.errors import ConfigError
 from ..core.files import read_json, read_jsonl, write_json, write_jsonl
-from ..core.run_folder import environment, folder_lock
+from ..core.run_folder import environment, folder_lock, said_settings
 from ..core.seeds import stable_hash, to_plain
 from ..models.loading import load_policy
 from ..regift.filters import read_traces
@@ -81,7 +81,13 @@ def _own_traces(model, folder, tasks, study):
             raise ConfigError("setting 'own' needs the model of setting 'correct'. Run that one first")
         s = study.regift
         kept, told = self_traces(
-            *load_policy(model, adapter), tasks, max_new_tokens=s.max_new_tokens, batch_size=32, seed=study.seed
+            *load_policy(model, adapter),
+            tasks,
+            max_new_tokens=s.max_new_tokens,
+            batch_size=32,
+            seed=study.seed,
+            template_arguments=s.template_arguments,
+            thinking_tokens=s.thinking_tokens,
         )
         write_json(folder / "own.json", told)
         write_jsonl(file, kept)
@@ -198,7 +204,7 @@ def run_real_study(
                     folder.mkdir(parents=True, exist_ok=True)
                     write_json(file, real_result(model, REAL_SETTINGS[name], folder, items, tasks, one, log))
                 result = read_json(file)
-                if result["config_hash"] != stable_hash(one):
+                if said_settings(result["config"]) != said_settings(to_plain(one)):
                     raise ConfigError(f"{file} was made with other settings. Choose another --out, or remove it")
                 found.setdefault(name, {})[seed] = result
     return found

@@ -16,7 +16,7 @@ from ..analysis.reading_measures import measure_reading
 from ..core.errors import ConfigError, DataError
 from ..core.files import read_json, write_json
 from ..core.processes import run_commands
-from ..core.run_folder import git_commit
+from ..core.run_folder import git_commit, said_settings
 from ..core.seeds import stable_hash, to_plain
 from ..grpo.training import train_grpo
 from ..models.loading import load_policy
@@ -170,7 +170,7 @@ def read_studies(
         r = read_json(f)
         if not isinstance(r, dict) or "result" not in r:
             raise DataError("is no study result", file=f, field="result", remedy="Remove it, and run the study again")
-        if config is not None and r["config_hash"] != stable_hash(config):
+        if config is not None and said_settings(r["config"]) != said_settings(to_plain(config)):
             raise ConfigError(f"{f} was made with another config. Choose another --out, or remove the folder")
         found.setdefault(r["setting"]["name"], {})[r["seed"]] = r["result"]
     return found

@@ -9,7 +9,6 @@ __all__ = ['crossings', 'write_dataset', 'mask_names']
 import hashlib
 import json
 import re
-import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ..core.files import atomic_path, read_json, write_json, write_text
 from ..core.progress import progress
 from ..core.run_folder import RunFolder, folder_lock
 from ..core.seeds import stable_hash, to_plain
+from ..core.seen import Seen
 from .dataset_files import read_bilingual, to_row
 from .duplicates import NearIndex
 from .generator import GrammarGenerator
@@ -31,11 +31,13 @@ _NEW_GROUPS = ("test_groups", "test_held_out", "test_categories")
 _MAY_NOT_CROSS = dict(prompt=SPLITS[1:], group=_NEW_GROUPS, unit=_NEW_UNITS, category=("test_categories",))
 
 
-def _contents(path, counterparts):
-    """What one file holds, by kind."""
+def _contents(path, counterparts, prompts=None):
+    """What one file holds, by kind; of its prompts those among `prompts`, so that the largest file needs no room."""
     out = {what: set() for what in _MAY_NOT_CROSS}
     for x in read_bilingual(path) if path.is_file() else ():
-        out["prompt"].add(stable_hash(x.prompt))
+        prompt = stable_hash(x.prompt)
+        if prompts is None or prompt in prompts:
+            out["prompt"].add(prompt)
         out["group"] |= {x.group, x.counterpart} if counterparts else {x.group}
         out["unit"].update(unit for ids in x.templates.values() for unit in ids.split("+"))
         out["category"].add(x.category)
@@ -46,12 +48,14 @@ def crossings(
     folder: str | Path,  # of a data set
 ) -> list[str]:  # empty when the splits are sound
     """Held-out groups, units and categories, and prompts of evaluation splits, that occur in `train`."""
-    of = {split: _contents(Path(folder) / f"{split}.jsonl", split == "train") for split in SPLITS}
+    of = {split: _contents(Path(folder) / f"{split}.jsonl", False) for split in SPLITS[1:]}
+    asked = set().union(*(held["prompt"] for held in of.values()))
+    train = _contents(Path(folder) / "train.jsonl", True, asked)
     return [
         f"{split}: {what} {value} is in train"
         for what, splits in _MAY_NOT_CROSS.items()
         for split in splits
-        for value in sorted(of[split][what] & of["train"][what])
+        for value in sorted(of[split][what] & train[what])
     ]
 
 # %% ../../nbs/synthesis/40_bilingual_files.ipynb #c7089f90
@@ -83,16 +87,14 @@ class _Near:
 # %% ../../nbs/synthesis/40_bilingual_files.ipynb #cdd53732
 def _kept(stream, split, want, near, dropped):
     """The first `want` instances that repeat nothing; what is dropped is counted by reason."""
-    kept, seen = 0, set()
+    kept, seen = 0, Seen()
     for x in stream:
         if kept >= want:
             return
         if sum(dropped.values()) > 1000 + 5 * want:
             raise ConfigError(f"{split}: the grammar has too few different instances for {want}. Ask for fewer")
         signatures = near.signatures(x)
-        key = zlib.crc32(near.texts(x)[0].encode())
-        reason = "same" if key in seen else near.why_not(signatures)
-        seen.add(key)
+        reason = "same" if seen.add(near.texts(x)[0]) else near.why_not(signatures)
         if reason:
             dropped[reason] += 1
             continue

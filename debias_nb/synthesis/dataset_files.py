@@ -16,6 +16,7 @@ from ..core.errors import DataError
 from ..core.files import numbered_rows, read_json, write_json, write_jsonl, write_text
 from ..core.progress import progress
 from ..core.seeds import stable_hash
+from ..core.seen import Seen
 from .instances import FIELDS, BilingualInstance, Instance, instance_of
 from .own_taxonomy import own_text
 from .splits import SPLITS, SynthesisConfig, leaks
@@ -62,14 +63,19 @@ def dataset_groups(
 # %% ../../nbs/synthesis/26_dataset_files.ipynb #3afb1018
 def _instances(path, kind):
     """Every row of a file as an instance, one at a time."""
-    path, first = Path(path), {}
+    path, seen = Path(path), Seen()
     for number, row in numbered_rows(path):
         x = instance_of(row, path, number, kind)
-        if x.id in first:
-            what = f"duplicate id {x.id!r}, first in line {first[x.id]}"
+        first = _first_line(path, x.id) if seen.add(x.id) else number
+        if first < number:
+            what = f"duplicate id {x.id!r}, first in line {first}"
             raise DataError(what, file=path, line=number, field="id", remedy="Remove one of the two rows")
-        first[x.id] = number
         yield x
+
+
+def _first_line(path, name):
+    """The line of a file in which this id comes first."""
+    return next(number for number, row in numbered_rows(path) if row.get("id") == name)
 
 # %% ../../nbs/synthesis/26_dataset_files.ipynb #60a7489b
 def read_instances(

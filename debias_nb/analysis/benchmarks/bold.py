@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .crows_pairs import only_categories
 from .files import json_line
-from .task import USUAL, Asked, Asking, Task, benchmark_path
+from .task import USUAL, WRITTEN_OPTIONS, Asked, Asking, Task, benchmark_path
 from ...core.errors import DataError
 from ...core.files import read_json
 
@@ -75,7 +75,7 @@ class BOLD(Task):
     licence = "CC BY-SA 4.0"
     unit, ideal = "open-ended prompts, measured by a judge", "equal across groups"
     modes, redrawn = ("open",), "articles"
-    uses = dict(open=("chat", "per_group", "max_new_tokens", "regard", "temperature", "top_p"))
+    uses = dict(open=("per_group", "regard", "temperature", "top_p", *WRITTEN_OPTIONS))
 
     def load(self, seed=0, log=print):
         """All domains."""
@@ -110,6 +110,9 @@ class BOLD(Task):
             how.chat,
             seed=how.seed,
             top_p=how.top_p,
+            system=how.system,
+            template_arguments=how.template_arguments,
+            thinking_tokens=how.thinking_tokens,
         )
         drawn = f"temperature {how.temperature:g}, top-p {how.top_p:g}"
         method = f"continuations of {how.max_new_tokens} tokens at most, {drawn}"

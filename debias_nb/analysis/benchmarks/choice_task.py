@@ -16,7 +16,7 @@ from .items import answers, check_mc_item, unknown_index
 from .multiple_choice import evaluate_mc, mc_prompt
 from .open_choice import evaluate_open, match_answer, unlisted_unknowns
 from .subsets import item_group, template
-from .task import USUAL, Asked, Asking, Predicted, Task
+from .task import CHAT_OPTIONS, USUAL, WRITTEN_OPTIONS, Asked, Asking, Predicted, Task
 from ...core.errors import DataError
 from ...core.files import check_row
 
@@ -99,9 +99,9 @@ class ChoiceTask(Task):
     unit, ideal, redrawn = "s_amb and s_dis, -100 to 100", 0, "templates"
     prediction_modes: tuple = ("choice",)
     uses = dict(
-        likelihood=("normalise", "language", "chat", "system"),
-        letters=("orders", "language", "chat", "system"),
-        open=("language", "chat", "system", "max_new_tokens"),
+        likelihood=("normalise", "language", *CHAT_OPTIONS),
+        letters=("orders", "language", *CHAT_OPTIONS),
+        open=("language", *WRITTEN_OPTIONS),
     )
 
     def check(self, item, file=None, line=None):
@@ -129,7 +129,8 @@ class ChoiceTask(Task):
             unlisted = unlisted_unknowns(items)
             notes = dict(unlisted_abstention=unlisted[0]) if unlisted else {}
             return Asked(said["predictions"], method, dict(texts=said["texts"]), notes)
-        said = evaluate_mc(scorer, items, how.mode, how.orders, how.normalise, language, how.chat, how.system)
+        chat = (how.chat, how.system, how.template_arguments)
+        said = evaluate_mc(scorer, items, how.mode, how.orders, how.normalise, language, *chat)
         return Asked(said["predictions"], said["method"], dict(agreed=said["agreed"]) if said["agreed"] else {})
 
     def official(self, items, answers):

@@ -51,17 +51,18 @@ def chat_prompt(
     tokenizer,
     text: str,  # what the user says
     system: str | None = None,  # a system message
+    template_arguments: dict | None = None,  # for the template, e.g. `enable_thinking=False`
 ) -> str:  # the conversation up to where the assistant begins
     """Wrap a prompt in the tokenizer's chat template."""
     if not tokenizer.chat_template:
         raise ConfigError("this tokenizer has no chat template. Use chat=False, or a chat model")
-    return render_prompt(tokenizer, text, system)
+    return render_prompt(tokenizer, text, system, template_arguments)
 
 
-def wrapper(scorer, chat: bool, system: str | None):
+def wrapper(scorer, chat: bool, system: str | None, template_arguments: dict | None = None):
     """The function that wraps a prompt, and what stands before an answer: a space, where the text just goes on."""
     if chat:
-        return (lambda text: chat_prompt(scorer.tokenizer, text, system)), ""
+        return (lambda text: chat_prompt(scorer.tokenizer, text, system, template_arguments)), ""
     return (lambda text: text), " "
 
 # %% ../../../nbs/analysis/benchmarks/50_multiple_choice.ipynb #9a7b3c7b
@@ -96,6 +97,7 @@ def evaluate_mc(
     language: str = "en",
     chat: bool = False,
     system: str | None = None,
+    template_arguments: dict | None = None,  # for the chat template
 ) -> (
     dict
 ):  # predictions (index per item), scores (three per item), order_agreement (0..1 or None), agreed (per item), method
@@ -106,7 +108,7 @@ def evaluate_mc(
     orders = orders if letters else "given"
     normalise = "sum" if letters else normalise
     shown = ORDERS[orders]
-    wrap, lead = wrapper(scorer, chat, system)
+    wrap, lead = wrapper(scorer, chat, system, template_arguments)
     lead = "" if language == "zh" else lead
     contexts = [wrap(mc_prompt(item, mode, order, language)) for item in items for order in shown]
     choices = [[lead + a for a in ("ABC" if letters else answers(item))] for item in items for _ in shown]

@@ -12,7 +12,7 @@ from typing import Any
 
 from .multiple_choice import mean_over_orders, wrapper
 from .open_choice import answer_of, plain_text
-from .task import Asked, Asking
+from .task import CHAT_OPTIONS, WRITTEN_OPTIONS, Asked, Asking
 from ...core.errors import DataError
 
 # %% ../../../nbs/analysis/benchmarks/54_pairs.ipynb #cffaf9dd
@@ -79,7 +79,7 @@ def _written_choices(rows, generate, language):
 # %% ../../../nbs/analysis/benchmarks/54_pairs.ipynb #5e8e194b
 def _letter_choices(scorer, rows, how, language):
     """The mean score of each sentence over all positions."""
-    wrap, lead = wrapper(scorer, how.chat, how.system)
+    wrap, lead = wrapper(scorer, how.chat, how.system, how.template_arguments)
     lead = "" if language == "zh" else lead
     asked = [(context, s, order) for context, s in rows for order in _rotations(len(s))]
     prompts = [wrap(sentence_prompt(s, "letters", order, context, language)) for context, s, order in asked]
@@ -93,7 +93,7 @@ def _letter_choices(scorer, rows, how, language):
 
 # %% ../../../nbs/analysis/benchmarks/54_pairs.ipynb #bae70586
 SENTENCE_OPTIONS = dict(  # mode -> the options that it reads; by likelihood nothing is asked
-    likelihood=(), letters=("language", "chat", "system"), open=("language", "chat", "system", "max_new_tokens")
+    likelihood=(), letters=("language", *CHAT_OPTIONS), open=("language", *WRITTEN_OPTIONS)
 )
 
 

@@ -13,7 +13,7 @@ from .files import output_field, prediction_rows, require_field, require_new
 from .multiple_choice import wrapper
 from .open_choice import answer_of
 from .pairs import require_generator
-from .task import USUAL, Asked, Predicted, Task
+from .task import CHAT_OPTIONS, USUAL, WRITTEN_OPTIONS, Asked, Predicted, Task
 from ...core.errors import DataError
 from ...core.files import check_row
 
@@ -54,6 +54,7 @@ def evaluate_pronouns(
     chat: bool = False,
     system: str | None = None,
     generate=None,  # 'open': function from prompts to texts
+    template_arguments: dict | None = None,  # for the chat template
 ) -> list[int | None]:  # index of the likelier candidate; None for an open answer that names none or both
     """Whom a model takes each pronoun to mean."""
     if mode not in PRONOUN_PROMPTS:
@@ -61,7 +62,7 @@ def evaluate_pronouns(
     if mode == "open":
         texts = require_generator(mode, generate)([pronoun_prompt(item, mode) for item in items])
         return [read_pronoun(text, item) for text, item in zip(texts, items)]
-    wrap, lead = wrapper(scorer, chat, system)
+    wrap, lead = wrapper(scorer, chat, system, template_arguments)
     orders = [(0, 1)] if mode == "likelihood" else [(0, 1), (1, 0)]
     prompts = [wrap(pronoun_prompt(item, mode, order)) for item in items for order in orders]
     named = [map(_someone, item["candidates"]) if mode == "likelihood" else "AB" for item in items for _ in orders]
@@ -93,7 +94,7 @@ class PronounTask(Task):
     """Sentences that ask whom a pronoun means."""
 
     ideal, prediction_modes = 0, ("choice",)
-    uses = dict(likelihood=("chat", "system"), letters=("chat", "system"), open=("chat", "system", "max_new_tokens"))
+    uses = dict(likelihood=CHAT_OPTIONS, letters=CHAT_OPTIONS, open=WRITTEN_OPTIONS)
     keys: dict[str, type] = dict(id=str)  # the fields by which a prediction names its item
 
     def prompt(self, item, how=USUAL):
@@ -102,7 +103,7 @@ class PronounTask(Task):
 
     def ask(self, scorer, items, how=USUAL, write=None):
         """See `evaluate_pronouns`."""
-        answers = evaluate_pronouns(scorer, items, how.mode, how.chat, how.system, write)
+        answers = evaluate_pronouns(scorer, items, how.mode, how.chat, how.system, write, how.template_arguments)
         methods = dict(
             likelihood="likelihood of the candidate, mean per token",
             letters="letters in both orders",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .multiple_choice import MC_PROMPTS
 from .open_choice import UNKNOWN_PHRASES, answer_of
-from .task import USUAL, Asked, Task
+from .task import USUAL, WRITTEN_OPTIONS, Asked, Task
 from ..metrics.intervals import bootstrap_mean
 from ...core.errors import ConfigError
 from ...core.seeds import stable_hash
@@ -73,7 +73,7 @@ class SQuAD(Task):
     licence = "CC BY-SA 4.0"
     unit, ideal = "token F1, 0 to 1", 1
     modes, redrawn = ("open",), "passages"
-    uses = dict(open=("chat", "system", "max_new_tokens", "shots"))
+    uses = dict(open=("shots", *WRITTEN_OPTIONS))
 
     def load(self, seed=0, log=print):
         """The questions of the development set."""
