@@ -45,12 +45,8 @@ def evaluate(
     token_budget: Annotated[int | None, Parameter(help="tokens in a forward pass")] = None,
     per_group: Annotated[int | None, Parameter(help="BOLD: openings per group")] = None,
     max_new_tokens: Annotated[int | None, Parameter(help="of what is written (BOLD, SQuAD, mode open)")] = None,
-    thinking_tokens: Annotated[
-        int | None, Parameter(help="limit for the thinking alone; left out: it shares --max-new-tokens")
-    ] = None,
-    template_arguments: Annotated[
-        str | None, Parameter(help="for the chat template, as JSON, such as '{\"enable_thinking\": false}'")
-    ] = None,
+    thinking_tokens: Annotated[int | None, Parameter(help="limit for the thinking apart from --max-new-tokens")] = None,
+    template_arguments: Annotated[str, Parameter(help="JSON, such as '{\"enable_thinking\": false}'")] = "{}",
     regard: Annotated[str | None, Parameter(help="BOLD: a regard classifier, folder or hub name")] = None,
     taxonomy: Annotated[str | None, Parameter(help="ccbbq: YAML file of groups of your own")] = None,
     seed: Annotated[int, Parameter(help="of every draw")] = 0,
@@ -70,10 +66,9 @@ def evaluate(
     numbers = given(limit=limit, token_budget=token_budget, per_group=per_group, max_new_tokens=max_new_tokens)
     numbers |= given(thinking_tokens=thinking_tokens)
     require_sensible(numbers | dict(seed=seed), "--")
+    arguments = json_object(template_arguments, "--template-arguments") or None
     texts = given(adapter=adapter, data=data, mode=mode, orders=orders, normalise=normalise, language=language)
-    more = given(system=system, regard=regard, taxonomy=taxonomy)
-    if template_arguments is not None:
-        more["template_arguments"] = json_object(template_arguments, "--template-arguments")
+    more = given(system=system, regard=regard, taxonomy=taxonomy, template_arguments=arguments)
     config = replace(
         EvaluationConfig(), model=model, benchmarks=names, chat=chat, seed=seed, **numbers, **texts, **more
     )
