@@ -110,7 +110,7 @@ def _to_stderr(line):
 def score(
     *,
     benchmark: Annotated[str, Parameter(help="bbq, cbbq, crows-pairs, ...; items:FILE or pairs:FILE for your own")],
-    predictions: Annotated[str, Parameter(help="the file")],
+    predictions: Annotated[str, Parameter(help="the file, or a folder: of one model, or of a file a model")],
     mode: Annotated[
         str | None, Parameter(help="open: answers in words, a line each; the benchmark's own format if left out")
     ] = None,
@@ -135,7 +135,8 @@ def score(
     else:
         from debias_nb.analysis.benchmarks.predictions import score_predictions
 
-        found = to_plain(score_predictions(benchmark, predictions, mode, data, field, _to_stderr))
+        each = lambda file: to_plain(score_predictions(benchmark, file, mode, data, field, _to_stderr))
+        found = _by_file(predictions, each)
         shown = json.dumps(found, indent=2, ensure_ascii=False)
     print(shown)
     if out:
@@ -143,14 +144,26 @@ def score(
     return 0
 
 
+def _by_file(predictions, score_one) -> dict:
+    """The score of a file; of a folder with a file a model, {'files': {name: score}}."""
+    from debias_nb.analysis.benchmarks.files import separate_files
+
+    files = separate_files(predictions)
+    if not files:
+        return score_one(predictions)
+    _to_stderr(f"{predictions}: {len(files)} files about the same items, so each is scored by itself")
+    return dict(files={file.name: score_one(file) for file in files})
+
+
 def _score_open(benchmark, predictions, data, tags, field) -> tuple[dict, str]:
     """Every figure, and the table to print."""
-    from debias_nb.analysis.open_ended import open_table, score_open
+    from debias_nb.analysis.open_ended import open_files_table, open_table, score_open
 
     if benchmark.lower() != "bbq":
         raise ConfigError(f"open answers are scored on bbq, not on {benchmark}. Leave --mode open out")
-    found = score_open(predictions, data, tags or "auto", field=field, log=_to_stderr)
-    return found, open_table(found)
+    each = lambda file: score_open(file, data, tags or "auto", field=field, log=_to_stderr)
+    found = _by_file(predictions, each)
+    return found, open_files_table(found["files"]) if "files" in found else open_table(found)
 
 # %% ../../nbs/run/78_analysis_commands.ipynb #139bf48c
 def report(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READERS', 'OUTPUT_FIELDS', 'read_csv_rows', 'numbered_jsonl', 'json_line', 'read_rows', 'from_hub', 'data_files',
-           'prediction_rows', 'require_new', 'require_field', 'output_field', 'as_score']
+           'prediction_rows', 'separate_files', 'require_new', 'require_field', 'output_field', 'as_score']
 
 # %% ../../../nbs/analysis/benchmarks/08_files.ipynb #e65abdce
 import csv
@@ -195,14 +195,50 @@ def data_files(
 
 # %% ../../../nbs/analysis/benchmarks/08_files.ipynb #440e4bfe
 def prediction_rows(
-    path: str | Path,  # a file, or a folder of .jsonl files
+    path: str | Path,  # a file, or a folder of files of any kind that `read_rows` reads
 ) -> list[tuple[Path, int | None, dict]]:  # (file, line, row)
     """The rows of a predictions file or folder; logs of other programs become plain rows (`plain_row`)."""
     path = Path(path)
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    return [
+        (file, line, plain_row(row, file, line)) for file in _prediction_files(path) for line, row in read_rows(file)
+    ]
+
+
+def _prediction_files(path):
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
     if not files:
-        raise DataError("holds no .jsonl files", file=path, remedy="Pass a predictions file")
-    return [(file, line, plain_row(row, file, line)) for file in files for line, row in read_rows(file)]
+        raise DataError(f"holds no {', '.join(READERS)} files", file=path, remedy="Pass a predictions file")
+    return files
+
+
+def separate_files(
+    path: str | Path,  # of predictions
+) -> list[Path]:  # empty for a file, and for a folder whose files share out the items
+    """The files of a folder in which each is a model: two have a row about one item, or none says which."""
+    files = _prediction_files(Path(path)) if Path(path).is_dir() else []
+    seen: set = set()
+    for file in files:
+        rows = [plain_row(row, file, line) for line, row in read_rows(file)]
+        own = {str([row.get(name) for name in _ABOUT]) for row in rows if isinstance(row, dict)}
+        if len(files) > 1 and (seen & own):
+            return files
+        seen |= own
+    return []
+
+
+_ABOUT = (
+    "category",
+    "example_id",
+    "index",
+    "question_index",
+    "context_condition",
+    "id",
+    "prompt",
+    "question",
+    "sentid",
+)
 
 
 def require_new(key, found, file, line: int | None, field: str) -> None:
