@@ -103,9 +103,11 @@ def calibrate(
         if not known.any():
             continue
         some = None if weights is None else np.asarray(weights)[known]
-        fitted[head] = factor, bias = fit_temperature(logits[known, i], grades[known], shift, some)
+        shifts = shift and layer.bias is not None  # a causal model's last layer has none
+        fitted[head] = factor, bias = fit_temperature(logits[known, i], grades[known], shifts, some)
         with torch.no_grad():
             layer.weight[i] *= factor
-            layer.bias[i] = layer.bias[i] * factor + bias
+            if layer.bias is not None:
+                layer.bias[i] = layer.bias[i] * factor + bias
     model.cache.clear()
     return fitted

@@ -44,13 +44,15 @@ class RealTextSettings(StepSettings):
     """How the reward for real text is made. The numbers of rows are per step."""
 
     dimensions: tuple = HEADS
-    hatecheck: float = 4.5
+    steps: int = 900
+    frozen_layers: int = 0
+    hatecheck: float = 7.0
     filled: float = 2.5  # HateCheck's templates with other groups
     redditbias: float = 4.0
     frames: float = 12.0
     shuffled: float = 1.0
     graded: float = 12.0  # answers of the grammar
-    instances: int = 600  # that the graded answers are drawn from
+    instances: int = 1500  # that the graded answers are drawn from
     prompted: float = 0.15  # share of the other rows that get an open prompt
     small_letters: float = 0.3  # share that loses capitals and marks: they must not tell the source
     swapped: float = 0.3  # share of the comments in which the group is another one
