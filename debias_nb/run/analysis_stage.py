@@ -41,9 +41,11 @@ from ..synthesis.splits import meanings
 # %% ../../nbs/run/24_analysis_stage.ipynb #f52d8bd3
 def models_of(
     config: RunConfig,
-) -> tuple[str, ...]:  # of 'base', 'grpo', 'regift', 'grpo+regift'
+) -> tuple[str, ...]:  # of 'base', 'sft', 'grpo', 'regift', 'grpo+regift'
     """The models that a run compares."""
-    return ("base", "grpo", "regift", "grpo+regift") if config.model is None else ("base", "sft", "grpo")
+    if config.model is None:
+        return ("base", "grpo", "regift", "grpo+regift")
+    return ("base", "sft", "grpo") if config.text.sft else ("base", "grpo")
 
 # %% ../../nbs/run/24_analysis_stage.ipynb #9d898c67
 def probe_prompts(

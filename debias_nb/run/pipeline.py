@@ -58,8 +58,9 @@ def real_stages(config: RunConfig) -> dict:
         "reward": stage_text_reward,
         "judge": stage_judge,
         "policy/grpo": stage_text_grpo,
-        "policy/sft": stage_sft,
     }
+    if config.text.sft:
+        stages["policy/sft"] = stage_sft
     for model in models_of(config):
         stages[f"analysis/{model}"] = lambda run, config, folder, model=model: analyse_text_model(
             run, config, model, folder

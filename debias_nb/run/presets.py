@@ -48,6 +48,7 @@ class TextConfig:
     judge: str | None = None  # folder of a judge; None: one is trained
     on_topic: float = 0.0  # weight of a reward for answers near their prompt (ours, not the paper's); 0: none
     topic_encoder: str = "minilm"  # that measures it: packaged, folder or hub name
+    sft: bool = True  # compare with plain fine-tuning on the dataset's neutral answers
     squad: int = 60  # questions about passages
     passages: int = 100  # of real English, for perplexity
     stereoset: int = 240  # items
