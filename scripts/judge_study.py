@@ -1,9 +1,8 @@
 """The study of `nbs/studies/70_real_text_judge.ipynb`: rewards and a judge for real text, on what they never saw.
 
     debias-nb train-reward --real-text --seed 0 --out real/reward
-    debias-nb train-reward --real-text --seed 1 --out real/reward-1
     debias-nb train-judge --out real/judge
-    python scripts/judge_study.py --reward real/reward real/reward-1 --judge real/judge
+    python scripts/judge_study.py --reward real/reward --judge real/judge
 
 Writes a JSON file for each into nbs/results/judges; files that are there are left alone. About 5 minutes on one core.
 """
