@@ -25,6 +25,7 @@ from ..core.seeds import rng, set_seed, stable_hash
 from .guarded_rewards import checked
 from .settings import GRPOSettings
 from .training import prompt_rows, reference_on_disk, train_grpo
+from ..models.cards import write_adapter_card
 from ..models.checkpoints import WholeCheckpoints, quick_fingerprint, resume_from
 from ..models.loading import load_to_train, lora_config, save_trained
 from ..models.prompts import cut_messages, prompt_messages, with_template
@@ -281,6 +282,7 @@ def _train(name, base, instances, folder, s, reward, device):
     summary = dict(merged_adapter=model.merged_adapter) if model.merged_adapter else {}
     if resume:
         summary["resumed_at"] = int(resume.name.split("-")[1])
+    write_adapter_card(folder, name, asdict(s), summary)
     return TrainingResult(trainer.model.eval(), tokenizer, folder, history, summary)
 
 # %% ../../nbs/grpo/50_baselines.ipynb #584bab0c

@@ -34,6 +34,7 @@ from .callbacks import JudgeCallback, KLCallback
 from .guarded_rewards import NAN_REWARDS, checked, reward_names
 from .settings import GRPOSettings
 from .trainer import MultiRewardTrainer
+from ..models.cards import write_adapter_card
 from ..models.checkpoints import quick_fingerprint, resume_from
 from debias_nb.models.loading import (
     is_adapter,
@@ -298,6 +299,7 @@ def _write(result, trainer, s, checkpoints):
         _load_best(result.model, result.folder)
     else:
         save_trained(result.model, result.folder)
+    write_adapter_card(result.folder, "grpo", asdict(s), result.summary)
     result.tokenizer.save_pretrained(result.folder)
     write_json(result.folder / "training_log.json", result.history)
     if trainer.samples:

@@ -19,6 +19,7 @@ from ..core.errors import ConfigError
 from ..core.files import write_json
 from ..core.progress import show_progress
 from ..core.seeds import set_seed, stable_hash
+from ..models.cards import write_adapter_card
 from ..models.checkpoints import WholeCheckpoints, quick_fingerprint, resume_from
 from ..models.loading import load_policy, load_to_train, lora_config, save_trained
 from ..models.prompts import prompt_ids, render_answer, with_template
@@ -166,13 +167,13 @@ def train_regift(
         trainer.add_callback(WholeCheckpoints(told))
         resume = resume_from(checkpoints, told)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    result = _result(trainer, tokenizer, folder, dict(lengths, n=len(rows)), merged, resume)
+    result = _result(trainer, tokenizer, folder, s, dict(lengths, n=len(rows)), merged, resume)
     if s.save_every:
         shutil.rmtree(checkpoints, ignore_errors=True)
     return result
 
 # %% ../../nbs/regift/50_training.ipynb #7c0da1d5
-def _result(trainer, tokenizer, folder, lengths, merged, resume):
+def _result(trainer, tokenizer, folder, settings, lengths, merged, resume):
     """Write down adapter, tokenizer and log; what happened."""
     log = [dict(step=h["step"], loss=h["loss"]) for h in trainer.state.log_history if "loss" in h]
     save_trained(trainer.model, folder)
@@ -189,6 +190,7 @@ def _result(trainer, tokenizer, folder, lengths, merged, resume):
         summary["merged_adapter"] = merged
     if resume:
         summary["resumed_at"] = int(resume.name.split("-")[1])
+    write_adapter_card(folder, "regift", asdict(settings), summary)
     return TrainingResult(trainer.model.eval(), tokenizer, folder, log, summary)
 
 # %% ../../nbs/regift/50_training.ipynb #9ce10b87

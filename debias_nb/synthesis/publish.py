@@ -22,6 +22,7 @@ from ..core.files import atomic_path, write_json, write_jsonl, write_text
 from ..core.progress import show_progress
 from ..core.seeds import to_plain
 from ..core.text import whole_text, word_tokens
+from ..models.cards import upload_folder
 from .browse import diversity
 from .croissant import croissant
 from .gates import languages_of, texts_of, views
@@ -420,21 +421,7 @@ def push_to_hub(
     **card,  # passed to `dataset_card`
 ) -> str:  # address of the data set
     """Upload a data set with its card; private, and only with its gates passed."""
-    import huggingface_hub
-    from huggingface_hub import errors
-
     _require_publishable(data, repo_id, report, allow_failed)
     with tempfile.TemporaryDirectory() as d:
         folder, said = save_all(data, d, report, repo_id=repo_id, **card), f"Data {report.hash}"
-        api = huggingface_hub.HfApi(token=token)
-        try:
-            api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-            api.upload_folder(repo_id=repo_id, folder_path=str(folder), repo_type="dataset", commit_message=said)
-        except (errors.HfHubHTTPError, errors.LocalTokenNotFoundError, OSError) as e:
-            why = " ".join(str(e).split())[:200]
-            why = why.replace(token, "***") if token else why
-            raise ConfigError(
-                f"The hub refused the upload: {why}. "
-                f"Check the token (hf auth login) and that you may write to {repo_id}"
-            ) from None
-    return f"https://huggingface.co/datasets/{repo_id}"
+        return upload_folder(folder, repo_id, "dataset", private, token, said)
