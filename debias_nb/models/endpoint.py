@@ -103,18 +103,17 @@ def split_parts(
     """The text of a message, its thoughts apart."""
     if content is None or isinstance(content, str):
         return content or "", ""
-    if isinstance(content, dict):
-        content = [content]
     answer: list[str] = []
     thoughts: list[str] = []
-    for part in content:
+    for part in content if isinstance(content, list) else [content]:
         if isinstance(part, str):
             answer.append(part)
+        if not isinstance(part, dict):
             continue
-        hidden = part.get("thinking") or part.get("reasoning")
+        hidden = part.get("thinking") or part.get("reasoning") or None
         text = part.get("text") if hidden is None else "".join(split_parts(hidden))
         aside = hidden is not None or part.get("type") in ("thinking", "reasoning")
-        (thoughts if aside else answer).append(text or "")
+        (thoughts if aside else answer).append(text if isinstance(text, str) else "")
     return "".join(answer), "".join(thoughts)
 
 # %% ../../nbs/models/64_endpoint.ipynb #0e74aba3
@@ -125,7 +124,8 @@ class NoCompletion(ValueError):
 
 
 def _require_completion(answer):
-    if getattr(answer, "choices", None) and getattr(answer.choices[0], "message", None) is not None:
+    choices = getattr(answer, "choices", None)
+    if isinstance(choices, list) and choices and hasattr(getattr(choices[0], "message", None), "content"):
         return
     error = getattr(answer, "error", None)  # some send an error with status 200
     said = error.get("message", error) if isinstance(error, dict) else error or f"{str(answer)[:80]!r}"
@@ -142,11 +142,17 @@ def _is_foreign(error):
 def _tokens_used(answer, messages, written):
     """(prompt, completion) tokens as the endpoint counts them, estimated where it does not."""
     usage = getattr(answer, "usage", None)
-    read, wrote = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    read, wrote = (_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
     return (
-        estimate_tokens(messages) if read is None else int(read),
-        estimate_tokens([{"content": written}]) if wrote is None else int(wrote),
+        estimate_tokens(messages) if read is None else read,
+        estimate_tokens([{"content": written}]) if wrote is None else wrote,
     )
+
+
+def _count(value):
+    """A number of tokens as a server says it; None where it says none."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 2**53
+    return int(value) if known else None
 
 # %% ../../nbs/models/64_endpoint.ipynb #6d39c471
 def read_completion(
@@ -164,7 +170,7 @@ def read_completion(
     out = dict(status="ok", text=text, reasoning=thoughts, prompt_tokens=read, completion_tokens=wrote, error="")
     refusal = getattr(message, "refusal", None)
     if finish == "content_filter" or refusal:
-        return {**out, "status": "filtered", "error": refusal or "content filter"}
+        return {**out, "status": "filtered", "error": str(refusal or "content filter")}
     if finish == "error":
         return {**out, "status": "failed", "error": "the endpoint met an error while it wrote the answer"}
     return {**out, "status": "cut" if finish == "length" else "ok"}

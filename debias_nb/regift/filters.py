@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ConfigError
-from ..core.files import read_jsonl, write_json, write_jsonl
+from ..core.errors import ConfigError, DataError
+from ..core.files import numbered_rows, write_json, write_jsonl
 from ..core.seeds import rng
 from ..models.answer_rules import RULES, is_right
 from ..models.chat import Budget, EndpointError, Sampling
@@ -144,10 +144,25 @@ def read_traces(path: str | Path) -> list[Trace]:
     known = Trace.__dataclass_fields__
     need = {k: str for k in ("prompt", "reasoning", "answer", "gold")}
     traces = []
-    for row in read_jsonl(path, need):
-        given: dict[str, Any] = {k: tuple(v) if k == "answers" else v for k, v in row.items() if k in known}
+    for line, row in numbered_rows(path, need):
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items() if k in known}
+        for name, value in given.items():
+            _require_kind(name, value, path, line)
         traces.append(Trace(**given))
+    if not traces:
+        raise DataError("holds no rows", file=path, remedy="Write the file again; there is nothing to train on")
     return traces
+
+
+def _require_kind(name, value, path, line):
+    """Texts, but for the accepted answers, which are a list of texts, and the flaw, of which there may be none."""
+    if name == "answers":
+        good = isinstance(value, tuple) and all(isinstance(answer, str) for answer in value)
+    else:
+        good = isinstance(value, str) or (name == "flaw" and value is None)
+    if not good:
+        remedy = "Give a list of texts" if name == "answers" else "Give a text"
+        raise DataError(f"is {value!r:.60}", file=path, line=line, field=name, remedy=remedy)
 
 # %% ../../nbs/regift/40_filters.ipynb #454cfd81
 def _teacher(args):
