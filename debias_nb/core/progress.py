@@ -58,9 +58,11 @@ class MinuteLines:
 class _LineBar(plain_tqdm):
     """`tqdm` that writes lines in place of a bar."""
 
+    lines: MinuteLines | None = None  # not yet there when `tqdm` shows where an interrupted work goes on
+
     def display(self, msg=None, pos=None):
         """Called by `tqdm` when a bar would be drawn."""
-        if msg != "" and self.n:
+        if msg != "" and self.n and self.lines is not None:
             self.lines.at(self.n)
 
 
@@ -76,5 +78,5 @@ def progress(
     off = os.environ.get("DEBIAS_NB_PROGRESS") == "0"
     bar = _LineBar(it, desc=desc, total=total, leave=False, mininterval=1.0, miniters=1, disable=off, **kw)
     bar.lines = MinuteLines(desc, bar.total)
-    bar.lines.first = 0
+    bar.lines.first = bar.n
     return bar
