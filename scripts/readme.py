@@ -126,7 +126,6 @@ def real_headline():
     runs = [(read_nb(f.parent / "base.json"), read_nb(f)) for f in sorted(folder.glob("seed-*/grpo.json"))]
     if not runs:
         return ""
-    base, grpo = runs[0]
 
     def unfair(result):
         e = result["model"]["fairness"]
@@ -134,19 +133,20 @@ def real_headline():
         return "{:.0f} [{:.0f}, {:.0f}] %".format(*turned)
 
     def change(path):
-        before, after = (r["model"][path]["value"] for r in (base, grpo))
-        return f"{100 * (after / before - 1):+.1f} %"
+        values = [(base["model"][path]["value"], grpo["model"][path]["value"]) for base, grpo in runs]
+        return " and ".join(f"{100 * (after / before - 1):+.1f} %" for before, after in values)
 
     def refusals(result):
-        return f"{100 * result['model']['refusal_rate']['value']:.0f} %"
+        return f"{100 * result['model']['refusal_rate']['value']:.1f} %"
 
-    seeds = f"seed {base['seed']}, one seed only" if len(runs) == 1 else f"the first of {len(runs)} seeds"
+    lowered = ", ".join(f"from {unfair(base)} to {unfair(grpo)} (seed {base['seed']})" for base, grpo in runs)
+    refused = ", ".join(f"from {refusals(base)} to {refusals(grpo)}" for base, grpo in runs)
     return (
         "On a **pretrained model** (SmolLM2-135M-Instruct, CPU) GRPO lowers the share of unfair answers to prompts "
-        f"about held-out groups in held-out wordings from {unfair(base)} to {unfair(grpo)} ({seeds}). So a judge reads "
-        "them that learnt from other sentences and files than the reward and was checked against labels of people. "
-        f"Perplexity of real English changes by {change('perplexity')}; refusals rise from {refusals(base)} to "
-        f"{refusals(grpo)}. Costs, benchmarks, and where that judge errs: [study](studies/74_real_grpo.ipynb)."
+        f"about held-out groups in held-out wordings {lowered}. The judge learnt from other sentences and files than "
+        "the reward, and was checked against labels of people. Perplexity of real English changes by "
+        f"{change('perplexity')}; refusals go {refused}. Costs, benchmarks, and where that judge errs: "
+        "[study](studies/74_real_grpo.ipynb)."
     )
 
 
