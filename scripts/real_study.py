@@ -83,10 +83,10 @@ def measure(run: RunFolder, config, name: str, folder: Path) -> dict:
     return found
 
 
-def record(out: Path, run: Path, config, name: str, found: dict, command: str):
+def record(out: Path, run: Path, config, name: str, found: dict, command: str, commit: str | None = None):
     """One result with all that is needed to repeat it."""
     env = environment(config.seed)
-    about = dict(method=name, seed=config.seed, preset=config.preset, command=command, commit=env["commit"])
+    about = dict(method=name, seed=config.seed, preset=config.preset, command=command, commit=commit or env["commit"])
     about |= dict(config_hash=stable_hash(config), hardware=env["hardware"])
     write_json(out / f"seed-{config.seed}" / f"{name}.json", to_plain(about | found))
 
@@ -99,7 +99,10 @@ def study(run: Path, methods: list, out: Path, command: str):
     kept = read_json(run / "metrics.json")
     for name in models_of(config):
         found = read_json(run / f"analysis/{name}/metrics.json")
-        record(out, run, config, name, found | dict(stages=kept["stages"]), kept["provenance"]["command"])
+        made = kept["provenance"]
+        record(out, run, config, name, found | dict(stages=kept["stages"]), made["command"], made["commit"])
+    if not methods:
+        return
     folder = RunFolder(run, config)
     for name in methods:
         folder.stage(f"study/{name}", lambda place, name=name: train(folder, config, name, place))

@@ -86,6 +86,8 @@ def summed_up(
     if len(values) == 1:
         return values[0]
     each = np.array([value for value, *_ in values])
+    if len(each) == 2:  # an interval from two values would be all of the axis
+        return each.mean(), each.min(), each.max()
     half = stats.t.ppf(0.975, len(each) - 1) * each.std(ddof=1) / np.sqrt(len(each))
     return each.mean(), each.mean() - half, each.mean() + half
 
