@@ -98,3 +98,15 @@ def test_parts_of_a_file_make_it_whole_again(tmp_path):
     broken = call("join", tmp_path / "parts", "--out", tmp_path / "third.gguf")
     assert broken.returncode == 1 and "model.gguf.part1 is damaged" in broken.stderr
     assert not (tmp_path / "third.gguf").exists()
+
+
+def test_time_grows_with_the_length(tmp_path):
+    script, out = root / "benchmarks" / "linear_time.py", tmp_path / "linear.json"
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = run(sys.executable, script, "--largest", "25", "--out", out, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    measured = {row["what"]: row for row in json.loads(out.read_text(encoding="utf-8"))["rows"]}
+    recorded = json.loads((root / "nbs" / "results" / "linear_time.json").read_text(encoding="utf-8"))["rows"]
+    assert set(measured) == {row["what"] for row in recorded}
+    for row in recorded:
+        assert row["linear"] and list(row["seconds"])[-1] in ("400 kB", "60000 kB"), row

@@ -157,10 +157,23 @@ def atomic_path(
 
 # %% ../../nbs/core/40_files.ipynb #57ee0ca7
 def write_text(path: str | Path, text: str) -> Path:
-    """Write `text` to `path` atomically, UTF-8."""
+    """Write `text` to `path` atomically, UTF-8; a device or a pipe (`/dev/stdout`) is written to as it stands."""
+    if _is_stream(path):
+        with full_disk_named(path), open(path, "wb", buffering=0) as stream:
+            stream.write(_encoded(text, path))
+        return Path(path)
     with atomic_path(path) as tmp:
         tmp.write_bytes(_encoded(text, path))
     return Path(path)
+
+
+def _is_stream(path):
+    """Whether something is there that can be written to and not be replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
 
 
 def _encoded(text, path, line=None):
