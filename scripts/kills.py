@@ -36,6 +36,9 @@ COMPARED = (".json", ".jsonl", ".safetensors", ".yaml", ".md", ".parquet")
 LEFT_OUT = (".lock", "journal.jsonl", "cache.jsonl", "answers.jsonl", "environment.json")  # may lie in any order
 
 
+NAMES = ("run", "synth", "synth-llm", "train-reward", "grpo", "regift", "baselines", "evaluate")
+
+
 def fork_command(argv: list[str], log: Path) -> int:
     """Start `debias-nb argv` in a forked process of a group of its own: its id."""
     sys.stdout.flush()
@@ -164,7 +167,9 @@ def commands(material: Path, url: str) -> dict:
             nothing,
         ),
         "baselines": (
-            lambda o: f"baselines --run {o} --only sft_neutral dpo --samples 1 --set steps=12 max_completion_length=12",
+            lambda o: (
+                f"baselines --run {o} --only sft_neutral dpo --samples 1 --set completions=96 max_completion_length=12"
+            ),
             lambda folder: shutil.copytree(material, folder, dirs_exist_ok=True),
         ),
         "evaluate": (
@@ -234,7 +239,7 @@ def warm_up():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="nbs/results/kills.json")
-    parser.add_argument("--only", nargs="*", help="names of commands; all if left out")
+    parser.add_argument("--only", nargs="*", choices=NAMES, help="names of commands; all if left out")
     parser.add_argument("--kills", type=int, default=10, help="of each command; run gets twice as many")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

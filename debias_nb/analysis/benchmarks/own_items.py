@@ -14,6 +14,7 @@ from .files import READERS, data_files, read_rows
 from .items import check_mc_item
 from .open_choice import plain_text
 from ...core.errors import ConfigError, DataError
+from ...core.files import decode_json
 from ...models.answer_rules import is_abstention
 
 # %% ../../../nbs/analysis/benchmarks/40_own_items.ipynb #2613ae75
@@ -35,9 +36,21 @@ write_jsonl("items.jsonl", items)"""
 
 def _choices(row):
     """The three options of a row in words, or None."""
-    if isinstance(row.get("choices"), list):
-        return [str(choice) for choice in row["choices"]]
+    choices = row.get("choices")
+    if isinstance(choices, str):  # in a cell of a table: as JSON, or with bars between them
+        choices = _json_list(choices) or [choice.strip() for choice in choices.split("|")]
+    if isinstance(choices, list):
+        return [str(choice) for choice in choices]
     return next(([str(row[c]) for c in names] for names in COLUMNS_OF_CHOICES if all(c in row for c in names)), None)
+
+
+def _json_list(text: str) -> list | None:
+    """The list that a text says in JSON, or None."""
+    try:
+        found = decode_json(text)[0]
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _which(value, choices):
@@ -65,8 +78,11 @@ def item_from_words(
     if not isinstance(row.get("question"), str) or choices is None or len(choices) != 3:
         refuse(f"is no multiple-choice item with three choices; the row has: {', '.join(map(str, row))}", "choices")
     unknown = [i for i, choice in enumerate(choices) if is_abstention(choice)]
+    if row.get("unknown") not in (None, ""):  # in a language whose abstentions are in no list
+        unknown = [i for i in range(3) if i == _which(row["unknown"], choices)]
     if len(unknown) != 1:
-        refuse(f"{len(unknown)} of the choices say that the answer is not known. Exactly one must", "choices")
+        what = f"{len(unknown)} of the choices say that the answer is not known. Exactly one must"
+        refuse(f"{what}; in another language, name it in a column 'unknown'", "choices")
     label = _which(answer, choices)
     if label is None:
         refuse(f"{answer!r} is none of the choices", "answer")
