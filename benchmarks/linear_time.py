@@ -149,7 +149,7 @@ def measure(largest: float) -> list[dict]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for what, (sizes, make, read) in cases(Path(folder)).items():
-            sizes = [size for size in sizes if size <= largest or sizes[0] >= 1000 and size <= 150 * largest]
+            sizes = [size for size in sizes if size <= largest or size in sizes[:2] or size <= 150 * largest >= 60_000]
             took = {size: seconds(read, make(size)) for size in sizes}
             row = dict(what=what, seconds={f"{size:g} kB": round(value, 5) for size, value in took.items()})
             (small, before), (large, after) = list(took.items())[-2:]
