@@ -205,19 +205,20 @@ def shared_verdicts(
 # %% ../../nbs/analysis/78_annotation.ipynb #b0ea5fbf
 def shared_lines(
     found: dict,  # of `shared_verdicts`
+    reader: str = "person",  # who filled in the sheet, as the lines say it
 ) -> list[str]:
     """The same for a terminal."""
     if not found["n"]:
         return [f"no verdict is filled in yet ({found['left_out']} answers wait)"]
     waiting = f", {found['left_out']} not filled in" if found["left_out"] else ""
-    lines = [f"{found['n']} answers judged by a person{waiting}"]
+    lines = [f"{found['n']} answers judged by a {reader}{waiting}"]
     for name, judge in found["judges"].items():
         kappa = _shown(judge["kappa"])
         lines.append(
-            f"  {name}: the person shares {_shown(judge['shared'], 100)} % of its verdicts, kappa {kappa}; it finds"
+            f"  {name}: the {reader} shares {_shown(judge['shared'], 100)} % of its verdicts, kappa {kappa}; it finds"
         )
-        lines[-1] += f" {judge['biased_found']} of {judge['biased_there']} that the person calls biased"
-    lines += [f"  {model}: the person calls {_shown(e, 100)} % biased" for model, e in found["models"].items()]
+        lines[-1] += f" {judge['biased_found']} of {judge['biased_there']} that the {reader} calls biased"
+    lines += [f"  {model}: the {reader} calls {_shown(e, 100)} % biased" for model, e in found["models"].items()]
     return lines
 
 

@@ -34,8 +34,8 @@ class MinuteLines:
         write=None,  # takes a line; standard error by default
     ):
         self.what, self.total, self.every = what, total, every
+        self.silent = write is None and os.environ.get("DEBIAS_NB_PROGRESS") == "0"
         self.write = write or (lambda line: print(line, file=sys.stderr, flush=True))
-        self.silent = os.environ.get("DEBIAS_NB_PROGRESS") == "0"
         self.began = self.last = time.monotonic()
         self.first: int | None = None
 
@@ -75,8 +75,7 @@ def progress(
     """`tqdm`: a bar where `show_progress` says so, else a line a minute."""
     if show_progress():
         return tqdm(it, desc=desc, total=total, leave=False, dynamic_ncols=True, **kw)
-    off = os.environ.get("DEBIAS_NB_PROGRESS") == "0"
-    bar = _LineBar(it, desc=desc, total=total, leave=False, mininterval=1.0, miniters=1, disable=off, **kw)
+    bar = _LineBar(it, desc=desc, total=total, leave=False, mininterval=1.0, miniters=1, **kw)
     bar.lines = MinuteLines(desc, bar.total)
     bar.lines.first = bar.n
     return bar
