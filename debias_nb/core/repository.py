@@ -12,7 +12,7 @@ import tarfile
 import urllib.error
 import urllib.request
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .. import __version__
 from .errors import DataError
@@ -51,9 +51,12 @@ def fetch_archive(
             content = answer.read()
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive, atomic_path(folder) as partial:
             for member in archive.getmembers():
-                member.name = member.name.partition("/")[2]
-                if member.name and member.isfile():
-                    archive.extract(member, partial, filter="data")
+                inside = PurePosixPath(member.name.partition("/")[2])
+                if inside.is_absolute() or ".." in inside.parts:
+                    raise ValueError(f"{member.name} leads out of the archive")
+                if member.isfile() and inside.parts:
+                    (partial / inside).parent.mkdir(parents=True, exist_ok=True)
+                    (partial / inside).write_bytes(archive.extractfile(member).read())
     except (urllib.error.URLError, tarfile.TarError, ValueError) as error:
         raise DataError(
             f"the repository could not be fetched from {address} ({error}). Is there a network? Otherwise clone it "
