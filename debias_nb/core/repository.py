@@ -54,9 +54,11 @@ def fetch_archive(
                 inside = PurePosixPath(member.name.partition("/")[2])
                 if inside.is_absolute() or ".." in inside.parts:
                     raise ValueError(f"{member.name} leads out of the archive")
-                if member.isfile() and inside.parts:
-                    (partial / inside).parent.mkdir(parents=True, exist_ok=True)
-                    (partial / inside).write_bytes(archive.extractfile(member).read())
+                opened = archive.extractfile(member) if member.isfile() else None
+                if opened is None or not inside.parts:
+                    continue
+                (partial / inside).parent.mkdir(parents=True, exist_ok=True)
+                (partial / inside).write_bytes(opened.read())
     except (urllib.error.URLError, tarfile.TarError, ValueError) as error:
         raise DataError(
             f"the repository could not be fetched from {address} ({error}). Is there a network? Otherwise clone it "
