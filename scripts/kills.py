@@ -31,7 +31,9 @@ from debias_nb.synthesis.llm_texts import SETTINGS
 from debias_nb.synthesis.small_grammar import load_grammar, realise
 from debias_nb.synthesis.taxonomy_file import load_taxonomy
 
-VOLATILE = re.compile(r"second|_time|runtime|rss|created|per_sec|^environment$|^commit$|^date|^resumed|eta")
+VOLATILE = re.compile(
+    r"second|_time|^time/|runtime|rss|created|per_sec|^environment$|^commit$|^date|^resumed|(^|_)eta$"
+)
 COMPARED = (".json", ".jsonl", ".safetensors", ".yaml", ".md", ".parquet")
 LEFT_OUT = (".lock", "journal.jsonl", "cache.jsonl", "answers.jsonl", "environment.json")  # may lie in any order
 

@@ -71,6 +71,7 @@ def is_trained(folder: Path, s: BaselineSettings) -> bool:
 def _measure(name, folder, run, config, s, material, samples, device):
     """All numbers of one model of the comparison, kept in its folder."""
     data, judge, reward, texts, facts = material
+    reward.cache.clear()  # scores round as in a process that measures this model alone
     source = {"base": None, "grpo": run / "policy/grpo"}.get(name, folder)
     model, tokenizer, answer = load_baseline(source, run / "policy/base", reward, device, s.max_completion_length)
     rows = []
@@ -124,6 +125,7 @@ def run_baselines(
             out = folder / name
             if name in BASELINES and not is_trained(out, s):
                 log(f"[{name}] training")
+                reward.cache.clear()
                 result = train_baseline(name, run / "policy/base", material[0], out, s, reward, args.device)
                 log(f"[{name}] trained in {result.summary['seconds']} s")
                 (out / "metrics.json").unlink(missing_ok=True)
