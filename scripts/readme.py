@@ -120,6 +120,11 @@ def headline():
     )
 
 
+def listed(parts):
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
 def real_headline():
     """What the recorded runs on a pretrained model show, in two sentences; empty where none is recorded."""
     folder = root / "nbs" / "results" / "real"
@@ -134,19 +139,19 @@ def real_headline():
 
     def change(path):
         values = [(base["model"][path]["value"], grpo["model"][path]["value"]) for base, grpo in runs]
-        return " and ".join(f"{100 * (after / before - 1):+.1f} %" for before, after in values)
+        return listed([f"{100 * (after / before - 1):+.1f} %" for before, after in values])
 
-    def refusals(result):
-        return f"{100 * result['model']['refusal_rate']['value']:.1f} %"
+    def from_to(path):
+        shares = [[f"{100 * r['model'][path]['value']:.1f} %" for r in pair] for pair in runs]
+        return listed([f"from {before} to {after}" for before, after in shares])
 
-    lowered = ", ".join(f"from {unfair(base)} to {unfair(grpo)} (seed {base['seed']})" for base, grpo in runs)
-    refused = ", ".join(f"from {refusals(base)} to {refusals(grpo)}" for base, grpo in runs)
+    lowered = listed([f"from {unfair(base)} to {unfair(grpo)} (seed {base['seed']})" for base, grpo in runs])
     return (
         "On a **pretrained model** (SmolLM2-135M-Instruct, CPU) GRPO lowers the share of unfair answers to prompts "
         f"about held-out groups in held-out wordings {lowered}. The judge learnt from other sentences and files than "
         "the reward, and was checked against labels of people. Perplexity of real English changes by "
-        f"{change('perplexity')}; refusals go {refused}. Costs, benchmarks, and where that judge errs: "
-        "[study](studies/74_real_grpo.ipynb)."
+        f"{change('perplexity')}; refusals go {from_to('refusal_rate')}; SQuAD F1 goes {from_to('squad_f1')}. "
+        "Costs, benchmarks, and where that judge errs: [study](studies/74_real_grpo.ipynb)."
     )
 
 
