@@ -120,39 +120,43 @@ def headline():
     )
 
 
-def listed(parts):
-    """ "a", "a and b", "a, b and c"."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+REAL_ROWS = {  # name: where it stands in a result, how it is written, with its interval or not
+    "unfair answers about held-out groups": ("fairness", lambda share: f"{100 * (1 - share):.0f}", True),
+    "refusals": ("refusal_rate", lambda share: f"{100 * share:.1f} %", False),
+    "SQuAD F1": ("squad_f1", lambda share: f"{100 * share:.1f} %", False),
+    "perplexity of real English": ("perplexity", lambda value: f"{value:.1f}", False),
+    "gap in likelihood between prompts about two groups": ("likelihood_swap_gap", lambda value: f"{value:.2f}", False),
+}
+
+
+def real_cell(result, measure, write, with_interval):
+    """One number of a recorded result."""
+    estimate = result["model"][measure]
+    if not with_interval:
+        return write(estimate["value"])
+    low, high = sorted(float(write(estimate[end])) for end in ("low", "high"))
+    return f"{write(estimate['value'])} [{low:.0f}, {high:.0f}] %"
 
 
 def real_headline():
-    """What the recorded runs on a pretrained model show, in two sentences; empty where none is recorded."""
+    """What the recorded runs on a pretrained model show: two sentences and a table; empty where none is recorded."""
     folder = root / "nbs" / "results" / "real"
     runs = [(read_nb(f.parent / "base.json"), read_nb(f)) for f in sorted(folder.glob("seed-*/grpo.json"))]
     if not runs:
         return ""
-
-    def unfair(result):
-        e = result["model"]["fairness"]
-        turned = [100 * (1 - e[k]) for k in ("value", "high", "low")]
-        return "{:.0f} [{:.0f}, {:.0f}] %".format(*turned)
-
-    def change(path):
-        values = [(base["model"][path]["value"], grpo["model"][path]["value"]) for base, grpo in runs]
-        return listed([f"{100 * (after / before - 1):+.1f} %" for before, after in values])
-
-    def from_to(path):
-        shares = [[f"{100 * r['model'][path]['value']:.1f} %" for r in pair] for pair in runs]
-        return listed([f"from {before} to {after}" for before, after in shares])
-
-    lowered = listed([f"from {unfair(base)} to {unfair(grpo)} (seed {base['seed']})" for base, grpo in runs])
-    return (
-        "On a **pretrained model** (SmolLM2-135M-Instruct, CPU) GRPO lowers the share of unfair answers to prompts "
-        f"about held-out groups in held-out wordings {lowered}. The judge learnt from other sentences and files than "
-        "the reward, and was checked against labels of people. Perplexity of real English changes by "
-        f"{change('perplexity')}; refusals go {from_to('refusal_rate')}; SQuAD F1 goes {from_to('squad_f1')}. "
-        "Costs, benchmarks, and where that judge errs: [study](studies/74_real_grpo.ipynb)."
-    )
+    lines = [
+        "On a **pretrained model** (SmolLM2-135M-Instruct, CPU) GRPO changes the answers to prompts about held-out "
+        "groups in held-out wordings. The judge learnt from other sentences and files than the reward, and was "
+        "checked against labels of people. All measures, and where that judge errs: "
+        "[study](studies/74_real_grpo.ipynb).",
+        "",
+        "| before → after | " + " | ".join(f"seed {base['seed']}" for base, _ in runs) + " |",
+        "|---" * (len(runs) + 1) + "|",
+    ]
+    for name, how in REAL_ROWS.items():
+        cells = [" → ".join(real_cell(result, *how) for result in pair) for pair in runs]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def notebook_table(up=""):
