@@ -83,6 +83,13 @@ def measure(run: RunFolder, config, name: str, folder: Path) -> dict:
     return found
 
 
+def analyse(run: RunFolder, config, name: str, folder: Path) -> dict:
+    """The stage of a method's numbers."""
+    found = to_plain(measure(run, config, name, folder))
+    write_json(folder / "metrics.json", found)
+    return dict(fairness=found["model"]["fairness"]["value"])
+
+
 def record(out: Path, run: Path, config, name: str, found: dict, command: str, commit: str | None = None):
     """One result with all that is needed to repeat it."""
     env = environment(config.seed)
@@ -106,10 +113,7 @@ def study(run: Path, methods: list, out: Path, command: str):
     folder = RunFolder(run, config)
     for name in methods:
         folder.stage(f"study/{name}", lambda place, name=name: train(folder, config, name, place))
-        folder.stage(
-            f"study-analysis/{name}",
-            lambda place, name=name: write_json(place / "metrics.json", to_plain(measure(folder, config, name, place))),
-        )
+        folder.stage(f"study-analysis/{name}", lambda place, name=name: analyse(folder, config, name, place))
         record(out, run, config, name, read_json(run / f"study-analysis/{name}/metrics.json"), command)
         print(f"{run}: {name} done", flush=True)
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The study of `nbs/studies/71_regift_real_study.ipynb` on a real pretrained model; `72_regift_real` shows its files.
 
-    python scripts/regift_real.py                   # SmolLM2-135M from pip, nine settings, three seeds: days on a CPU
+    python scripts/regift_real.py                   # SmolLM2-135M from pip, ten settings, three seeds: days on a CPU
     python scripts/regift_real.py --seeds 0 --settings zero_shot cot answers correct
     python scripts/regift_real.py --size small      # few traces and few questions, for a CPU that others use too
+    python scripts/regift_real.py --size medium     # 560 traces, few questions
     python scripts/regift_real.py --model FOLDER    # a model of your own
 
 Needs SQuAD2 and BBQ in $DEBIAS_NB_DATA. Every finished result is a file in nbs/results/regift_real/<size>/seed<k>; the
@@ -30,6 +31,11 @@ SIZES = dict(
     small=RealStudy(
         replace(REAL, n_traces=200, batch_size=4, warmup_steps=5, max_new_tokens=96),
         RealReading(per_category=24, ranked=8, squad=40, texts=10, max_new_tokens=96),
+        passage_words=90,
+    ),
+    medium=RealStudy(
+        replace(REAL, n_traces=560, epochs=2.0, max_new_tokens=96),
+        RealReading(per_category=24, ranked=8, squad=80, texts=10, max_new_tokens=96),
         passage_words=90,
     ),
 )

@@ -35,7 +35,7 @@ from .guarded_rewards import NAN_REWARDS, checked, reward_names
 from .settings import GRPOSettings
 from .trainer import MultiRewardTrainer
 from ..models.cards import write_adapter_card
-from ..models.checkpoints import quick_fingerprint, resume_from
+from ..models.checkpoints import NoLastCheckpoint, quick_fingerprint, resume_from
 from debias_nb.models.loading import (
     is_adapter,
     load_policy,
@@ -257,6 +257,7 @@ def _let_watch(trainer, s, judge, judge_prompts, tokenizer, folder):
     for callback in filter(None, (look, kl)):
         callback.trainer = trainer
         trainer.add_callback(callback)
+    trainer.add_callback(NoLastCheckpoint())  # after those that may end the training
     return kl
 
 # %% ../../nbs/grpo/40_training.ipynb #e4c4cd48

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['SQUAD_STYLES', 'SQUAD_FLAWS', 'PARTS', 'write_squad_trace', 'split_by_article', 'squad_parts', 'draw_tasks',
-           'squad_traces']
+           'without_evidence', 'with_contrasts', 'squad_traces']
 
 # %% ../../nbs/regift/25_squad_traces.ipynb #4e54a8b7
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..core.errors import ConfigError
 from ..core.seeds import rng
-from .evidence import evidence, mismatch
+from .evidence import evidence, mismatch, sentences
 from .tasks import Task, agnostic_tasks
 from .teachers import student_prompt
 from .traces import Trace
@@ -145,6 +146,33 @@ def draw_tasks(
     drawn = [task for kind, count in zip(kinds, counts) for task in random.sample(kind, count)]
     random.shuffle(drawn)
     return drawn
+
+# %% ../../nbs/regift/25_squad_traces.ipynb #5c34bea4
+def without_evidence(
+    task: Task,  # answerable
+) -> Task | None:  # the same question, unanswerable; None where the rest of the passage still holds an answer
+    """A question about its passage without the sentence that answers it."""
+    told = evidence(task)
+    rest = " ".join(sentence for _, sentence in sentences(task.passage) if sentence != told)
+    if not rest or any(answer.lower() in rest.lower() for answer in task.answers):
+        return None
+    return replace(task, id=f"{task.id}-without", passage=rest, answers=(), at=None)
+
+
+def with_contrasts(
+    tasks: list[Task],  # of `draw_tasks`
+    share: float,  # of the unanswerable tasks that give way, as far as there are passages for it
+    seed: int = 0,
+) -> list[Task]:  # as many, at the same places
+    """Unanswerable tasks replaced by drawn answerable ones without their evidence."""
+    if not 0 <= share <= 1:
+        raise ConfigError(f"contrasts={share}: a share lies between 0 and 1")
+    places = [k for k, task in enumerate(tasks) if not task.answers]
+    cut = [without_evidence(task) for task in tasks if task.answers]
+    random = rng(seed, "contrasts")
+    chosen = random.sample(places, round(share * len(places)))
+    new = random.sample([task for task in cut if task], min(len(chosen), sum(map(bool, cut))))
+    return [dict(zip(chosen, new)).get(k, task) for k, task in enumerate(tasks)]
 
 # %% ../../nbs/regift/25_squad_traces.ipynb #8be7592c
 def squad_traces(

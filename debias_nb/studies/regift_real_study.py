@@ -19,7 +19,7 @@ from ..models.loading import load_policy
 from ..regift.filters import read_traces
 from ..regift.self_traces import self_traces
 from ..regift.settings import REGIFT_PRESETS, ReGiFTSettings
-from ..regift.squad_traces import draw_tasks, squad_parts, squad_traces
+from ..regift.squad_traces import draw_tasks, squad_parts, squad_traces, with_contrasts
 from ..regift.tasks import load_squad
 from ..regift.training import train_regift
 from ..synthesis.taxonomy_file import load_taxonomy
@@ -35,6 +35,7 @@ class RealSetting:
     traces: dict | None = None  # for `squad_traces`; None: nothing is trained
     reasoning: bool = True  # False: answers alone
     own: bool = False  # the traces are its own, written by the model of setting 'correct'
+    contrasts: float = 0.0  # share of the unanswerable questions that are answerable ones without their evidence
 
 
 REAL_SETTINGS = {
@@ -49,6 +50,7 @@ REAL_SETTINGS = {
         RealSetting("quote", "shorter traces", traces=dict(style="quote")),
         RealSetting("short", "shortest traces", traces=dict(style="short")),
         RealSetting("own", "its own right traces", traces={}, own=True),
+        RealSetting("contrasts", "correct traces, some passages without the evidence", traces={}, contrasts=0.6),
     )
 }
 
@@ -108,7 +110,7 @@ def train_real(
     if (adapter / "stage.json").is_file():
         return adapter
     s = replace(study.regift, seed=study.seed, reasoning=setting.reasoning)
-    drawn = draw_tasks(tasks["train"], s.n_traces, study.seed)
+    drawn = with_contrasts(draw_tasks(tasks["train"], s.n_traces, study.seed), setting.contrasts, study.seed)
     if setting.own:
         traces = _own_traces(model, folder, drawn, study)
     else:
