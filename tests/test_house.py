@@ -71,6 +71,19 @@ def test_notebook_opens_well(notebook):
         assert not re.search(r"^#\| *export", text, re.M) or "import" in text, "code before any word of explanation"
 
 
+FOR_A_GPU = {"nbs/tutorials/70_colab.ipynb"}  # a session on Colab's GPU from its first cell
+
+
+@pytest.mark.parametrize("notebook", [n for n in notebooks() if n not in FOR_A_GPU])
+def test_run_all_needs_no_gpu(notebook):
+    """`Run all` in JupyterLab also runs the cells flagged `gpu`: without a GPU they are left out and say so."""
+    for cell in json.loads((root / notebook).read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code" and re.search(r"^#\| *gpu\b", text, re.M):
+            guarded = re.search(r'^if (get_device\(\)\.type == "cpu"|torch\.cuda\.device_count\(\) < \d+):', text, re.M)
+            assert guarded and 'print("left out' in text, text
+
+
 def test_readme_is_one_screen():
     assert len((root / "README.md").read_text(encoding="utf-8").splitlines()) <= README
 
