@@ -32,7 +32,7 @@ HELP = dict(
     unread="cannot be understood, or answers something else",
 )
 
-
+# %% ../../nbs/analysis/78_annotation.ipynb #f1ac4700
 def _labels(row):
     """Label by judge, of a row of `ask_and_judge` or of a run's samples."""
     return (
@@ -54,7 +54,7 @@ def _drawn(own, n, seed):
     turns = [keys[i] for i in range(max(map(len, kinds.values()))) for keys in kinds.values() if i < len(keys)]
     return turns[:n]
 
-
+# %% ../../nbs/analysis/78_annotation.ipynb #19d1ceca
 def annotation_sheet(
     answers: dict,  # {model: rows with 'prompt', 'answer' (or 'response'), and 'labels' (or 'label') where judged}
     n: int = 24,  # answers in the sheet, of all models together

@@ -278,7 +278,7 @@ def _tags_of(texts, tags, log):
     log(f"open BBQ: {what}: these are format failures under the strict rule, since no answer in them is marked as one")
     return "marked"
 
-
+# %% ../../nbs/analysis/62_open_ended.ipynb #9d38f0f7
 def score_open(
     predictions: str | Path,  # see `read_open_predictions`
     path: str | Path | None = None,  # BBQ, or a file of your own items in its shape; default $DEBIAS_NB_DATA/BBQ

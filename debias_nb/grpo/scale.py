@@ -30,64 +30,62 @@ class ScalePreset:
 
 # %% ../../nbs/grpo/60_scale.ipynb #43a9c685
 _SMALL = PolicyConfig(hidden=768, layers=12, vocab_size=4096, steps=4000, batch_size=192, lr=6e-4)
-SCALE = {
-    p.name: p
-    for p in (
-        ScalePreset(
-            "small",
-            "any GPU of 16 GB, no hub",
-            _SMALL,
-            shape_of(_SMALL),
-            RewardConfig(examples=60000, hidden_size=256, layers=4, heads=4, vocab_size=4000, lr=1e-3),
-            None,
-            GRPOSettings(
-                steps=300,
-                prompts_per_step=32,
-                learning_rate=2e-4,
-                max_completion_length=48,
-                fast_generation=True,
-                save_every=50,
-            ),
-            40,
-        ),
-        ScalePreset(
-            "colab",
-            "one T4 of 16 GB (policy in fp16, reward in fp32)",
-            "Qwen/Qwen2.5-0.5B-Instruct",
-            "qwen2.5-0.5b",
-            RewardConfig(encoder="microsoft/deberta-v3-small", lr=2e-5, epochs=1, batch_size=32, max_length=256),
-            "deberta-v3-small",
-            GRPOSettings(
-                steps=200,
-                prompts_per_step=8,
-                learning_rate=2e-5,
-                max_completion_length=96,
-                gradient_accumulation=4,
-                gradient_checkpointing=True,
-                fast_generation=True,
-                save_every=25,
-            ),
-            80,
-        ),
-        ScalePreset(
-            "paper",
-            "one GPU of 80 GB, or several",
-            "meta-llama/Llama-3.1-8B-Instruct",
-            "llama-3.1-8b",
-            RewardConfig(encoder="microsoft/deberta-v3-base", lr=1e-5, epochs=2, batch_size=32, max_length=256),
-            "deberta-v3-base",
-            GRPOSettings(
-                steps=500,
-                prompts_per_step=16,
-                learning_rate=1e-5,
-                max_completion_length=128,
-                gradient_accumulation=8,
-                gradient_checkpointing=True,
-                vllm="colocate",
-                save_every=50,
-            ),
-            80,
-            "ddp",
-        ),
-    )
-}
+_ONE_SMALL_GPU = ScalePreset(
+    "small",
+    "any GPU of 16 GB, no hub",
+    _SMALL,
+    shape_of(_SMALL),
+    RewardConfig(examples=60000, hidden_size=256, layers=4, heads=4, vocab_size=4000, lr=1e-3),
+    None,
+    GRPOSettings(
+        steps=300,
+        prompts_per_step=32,
+        learning_rate=2e-4,
+        max_completion_length=48,
+        fast_generation=True,
+        save_every=50,
+    ),
+    40,
+)
+
+# %% ../../nbs/grpo/60_scale.ipynb #5dd9e453
+_COLAB = ScalePreset(
+    "colab",
+    "one T4 of 16 GB (policy in fp16, reward in fp32)",
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "qwen2.5-0.5b",
+    RewardConfig(encoder="microsoft/deberta-v3-small", lr=2e-5, epochs=1, batch_size=32, max_length=256),
+    "deberta-v3-small",
+    GRPOSettings(
+        steps=200,
+        prompts_per_step=8,
+        learning_rate=2e-5,
+        max_completion_length=96,
+        gradient_accumulation=4,
+        gradient_checkpointing=True,
+        fast_generation=True,
+        save_every=25,
+    ),
+    80,
+)
+_PAPER = ScalePreset(
+    "paper",
+    "one GPU of 80 GB, or several",
+    "meta-llama/Llama-3.1-8B-Instruct",
+    "llama-3.1-8b",
+    RewardConfig(encoder="microsoft/deberta-v3-base", lr=1e-5, epochs=2, batch_size=32, max_length=256),
+    "deberta-v3-base",
+    GRPOSettings(
+        steps=500,
+        prompts_per_step=16,
+        learning_rate=1e-5,
+        max_completion_length=128,
+        gradient_accumulation=8,
+        gradient_checkpointing=True,
+        vllm="colocate",
+        save_every=50,
+    ),
+    80,
+    "ddp",
+)
+SCALE = {preset.name: preset for preset in (_ONE_SMALL_GPU, _COLAB, _PAPER)}

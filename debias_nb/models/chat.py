@@ -265,7 +265,7 @@ class Chat:
     def _answer(self, requests, done):
         raise NotImplementedError
 
-
+# %% ../../nbs/models/60_chat.ipynb #63b08d1a
 def _whole_message(message):
     """A message that can be sent: no halves of characters in it."""
     content = message.get("content")

@@ -125,7 +125,7 @@ class LocalChat(Chat):
                 seconds=seconds,
             )
 
-
+# %% ../../nbs/models/66_local_chat.ipynb #e408f20e
 def _generation_arguments(sampling):
     """How `generate` is to draw."""
     own = dict(do_sample=False)

@@ -171,7 +171,7 @@ def analyse_model(
     write_json(folder / "metrics.json", dict(model=to_plain(found), benchmarks=benchmarks))
     return {}
 
-
+# %% ../../nbs/run/24_analysis_stage.ipynb #e07929e9
 def _policy_measures(run, config, model, tokenizer, answer, data, judge):
     """The numbers of `evaluate_policy`, and a row per judged answer."""
     texts, facts = held_out_text(to_plain(config))

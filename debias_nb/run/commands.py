@@ -60,7 +60,7 @@ def _options_of(app, command: str) -> set[str]:
     arguments = app[command].assemble_argument_collection(parse_docstring=False)
     return {name.lstrip("-") for argument in arguments for name in argument.names}
 
-
+# %% ../../nbs/run/70_commands.ipynb #66a3da37
 def _given_changes(argv: list[str]) -> tuple[list[str], list[tuple[str, str | None]]]:
     """Take `--set name=value ...` out of the arguments: the others, and the pairs."""
     rest, pairs, i = [], [], 0
@@ -90,7 +90,7 @@ def _file_of(argv: list[str]) -> str | None:
             return argument.partition("=")[2]
     return None
 
-
+# %% ../../nbs/run/70_commands.ipynb #64b91735
 def with_changes(
     app,
     argv: list[str],
@@ -117,7 +117,7 @@ def with_changes(
     without_file = _without_config(rest)
     return [*without_file, *added, *(["--set", *settings] if settings else [])]
 
-
+# %% ../../nbs/run/70_commands.ipynb #9df2b146
 def _without_config(argv):
     out, skip = [], False
     for argument in argv:

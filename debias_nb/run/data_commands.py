@@ -135,7 +135,7 @@ def synth_llm(
         made = synthesise_llm(chat, config, language=language, judge=judge)
         return _written(made, chat, folder, config)
 
-
+# %% ../../nbs/run/74_data_commands.ipynb #394a1d28
 def _asked(config, model, language, sampling) -> dict:
     """What a folder is for; the same as in older versions where nothing new was asked for."""
     drawn = {name: value for name, value in asdict(sampling).items() if name != "thinking_tokens" or value}

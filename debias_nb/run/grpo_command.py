@@ -73,7 +73,7 @@ def grpo(
     print(f"adapter in {out}")
     return 0
 
-
+# %% ../../nbs/run/84_grpo_command.ipynb #78857f27
 def _asked(prompts, column, taxonomy, seed) -> list:
     from debias_nb.grpo.rewards import prompts_from
 

@@ -78,7 +78,7 @@ def train_reward(
     config = changes.apply(replace(config, lr=lr or usual))
     return run_train_reward(SimpleNamespace(data=data, out=out, device=device, taxonomy=taxonomy), config)
 
-
+# %% ../../nbs/run/76_training_commands.ipynb #7aca964c
 def _real_text(data, out, device, told: dict, changes: Changes) -> int:
     """The reward for real text."""
     from debias_nb.reward.real_text import RealTextSettings

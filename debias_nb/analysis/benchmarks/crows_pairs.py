@@ -162,7 +162,7 @@ def _answered(items, answers):
     kept = [(item, answer) for item, answer in zip(items, answers) if answer is not None]
     return [item for item, _ in kept], [a for _, (a, _) in kept], [b for _, (_, b) in kept]
 
-
+# %% ../../../nbs/analysis/benchmarks/22_crows_pairs.ipynb #997d4e17
 class PairTask(Task):
     """Pairs of sentences."""
 

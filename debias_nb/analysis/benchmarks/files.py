@@ -212,7 +212,7 @@ def _prediction_files(path):
         raise DataError(f"holds no {', '.join(READERS)} files", file=path, remedy="Pass a predictions file")
     return files
 
-
+# %% ../../../nbs/analysis/benchmarks/08_files.ipynb #c2035d15
 def separate_files(
     path: str | Path,  # of predictions
 ) -> list[Path]:  # empty for a file, and for a folder whose files share out the items
@@ -240,7 +240,7 @@ _ABOUT = (
     "sentid",
 )
 
-
+# %% ../../../nbs/analysis/benchmarks/08_files.ipynb #8108e240
 def require_new(key, found, file, line: int | None, field: str) -> None:
     """Raise `DataError` where `found` already has `key`."""
     if key in found:
