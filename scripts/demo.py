@@ -8,7 +8,7 @@ from bootstrap import bin_dir, ensure, root, say
 
 
 def main():
-    ensure()
+    ensure("train")
     exe = bin_dir / ("debias-nb.exe" if os.name == "nt" else "debias-nb")
     cmd = [str(exe), "run", "--preset", "tiny", "--out", "runs/demo", "--seed", "0"] + sys.argv[1:]
     say(" ".join(["debias-nb"] + cmd[1:]))

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from configparser import ConfigParser
 from pathlib import Path
 
 for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HUB_OFFLINE"):
@@ -16,6 +17,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("DEBIAS_NB_PROGRESS", "0")  # no lines a minute among the output of slow notebooks
 
 import pytest
+from packaging.requirements import Requirement
 
 root = Path(__file__).resolve().parent.parent
 seconds_file = root / "tests" / "notebook_seconds.json"
@@ -27,6 +29,18 @@ def notebooks():
         p for p in (root / "nbs").rglob("*.ipynb") if not any(part[0] in "_." for part in p.relative_to(root).parts)
     )
     return [p.relative_to(root).as_posix() for p in found]
+
+
+def requirements_of(*extras):
+    """What settings.ini requires of the package itself and for these extras; an extra may name others."""
+    ini = ConfigParser(delimiters=["="], interpolation=None)
+    ini.read(root / "settings.ini", encoding="utf-8")
+    found = [Requirement(line) for line in ini["package"]["requirements"].split("\n") if line.strip()]
+    for extra in extras:
+        for requirement in (Requirement(line) for line in ini["extras"][extra].split("\n") if line.strip()):
+            ours = requirement.name == ini["package"]["name"]
+            found += requirements_of(*sorted(requirement.extras)) if ours else [requirement]
+    return list(dict.fromkeys(found))
 
 
 def run(*cmd, **kw):

@@ -38,7 +38,7 @@ def test_install_cell_acts_only_where_the_package_is_absent(monkeypatch):
     assert asked == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     exec(code, dict(get_ipython=Shell))
-    assert asked == [("pip", f"install -q {ini['package']['install']}")]
+    assert asked == [("pip", f'install -q "{ini["package"]["install"]}"')]
 
 
 def test_a_changed_address_reaches_cell_and_badge(monkeypatch):
@@ -47,7 +47,7 @@ def test_a_changed_address_reaches_cell_and_badge(monkeypatch):
     old = "[![x](y.svg)](https://colab.research.google.com/github/debias-nb/debias_nb/blob/main/nbs/gone.ipynb)"
     nb = open_anywhere.opened(dict(cells=[dict(cell_type="markdown", source=[old], id="a")]), "nbs/all.ipynb")
     assert "colab.research.google.com/github/a/fork/blob/dev/nbs/all.ipynb)" in nb["cells"][0]["source"][0]
-    assert nb["cells"][1]["source"][-1].endswith('"install -q mine")')
+    assert nb["cells"][1]["source"][-1].endswith("'install -q \"mine\"')")
 
 
 def test_one_address_everywhere():

@@ -10,13 +10,14 @@ from configparser import ConfigParser
 from importlib import metadata
 
 import pytest
-from conftest import root, run
+from conftest import requirements_of, root, run
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from debias_nb.core.extras import EXTRA_OF, TRAINING
+
 ini = ConfigParser(delimiters=["="], interpolation=None)
 ini.read(root / "settings.ini", encoding="utf-8")
-requirements = lambda s: [Requirement(r) for r in s.splitlines() if r.strip()]
 norm = lambda n: re.sub(r"[-_.]+", "-", n).lower()
 
 
@@ -37,13 +38,31 @@ def test_pyproject_agrees_with_settings():
 def test_constraints_cover_requirements():
     """Each requirement of the package and of `dev` is pinned, inside its range."""
     pinned, wrong = pins(), []
-    for r in requirements(ini["package"]["requirements"]) + requirements(ini["extras"]["dev"]):
+    for r in requirements_of("dev"):
         v = pinned.get(norm(r.name))
         if v is None:
             wrong.append(f"{r.name} is not pinned")
         elif not r.specifier.contains(v):
             wrong.append(f"{r.name}=={v} is outside {r.specifier}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_table_of_extras_is_that_of_settings():
+    """What the error line promises is what pip brings; `all` leaves out only what must not be mixed in."""
+    brings = {extra: {norm(r.name) for r in requirements_of(extra)} for extra in ini["extras"]}
+    assert not [p for p, extra in EXTRA_OF.items() if norm(p) not in brings[extra]]
+    assert {norm(p) for p in TRAINING} <= brings["train"] - brings["notebooks"]
+    assert brings["train"] | brings["notebooks"] | brings["real"] <= brings["all"] and "vllm" not in brings["all"]
+    assert brings["train"] | brings["notebooks"] <= brings["dev"], "the test command's environment"
+
+
+def test_commands_set_up_what_they_need():
+    """The README's two commands, the docs and the notebooks' install cell ask for the extras of trainings."""
+    for script in ("demo", "test", "docs"):
+        (extra,) = re.findall(r'ensure\("(\w+)"\)', (root / "scripts" / f"{script}.py").read_text(encoding="utf-8"))
+        assert {"trl", "peft", "datasets"} <= {r.name for r in requirements_of(extra)}, script
+    source = Requirement(ini["package"]["install"])
+    assert source.name == "debias_nb" and source.extras == {"train"} and source.url.endswith("debias_nb")
 
 
 def test_pins_admit_every_python_we_promise():
@@ -104,7 +123,10 @@ def test_wheel(built):
         "Provides-Extra: track",
     ):
         assert line in meta, line
-    assert not re.search(r"Requires-Dist: (vllm|lm_eval|wandb)[^;]*$", meta, re.M), "an extra became a requirement"
+    required = set(re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", meta, re.M))
+    assert {"torch", "transformers", "matplotlib", "seaborn"} <= required
+    extras = {"trl", "peft", "accelerate", "datasets", "jupyterlab", "nbdev", "vllm", "lm_eval", "wandb"}
+    assert not required & extras, "an extra became a requirement"
 
 
 def test_sdist(built):

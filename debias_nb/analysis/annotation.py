@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from ..core.extras import need
 
 from .benchmarks.files import read_rows
 from .judges.verdicts import LABELS
@@ -286,6 +287,7 @@ class AnnotationForm:
 
 # %% ../../nbs/analysis/78_annotation.ipynb #8d20a2f1
 def _form(form):
+    need("ipywidgets")
     import ipywidgets as widgets
 
     page, shown = widgets.BoundedIntText(description="answer", min=1, max=len(form.rows), value=1), widgets.HTML()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
+from ..core.extras import need
 
 from ..core.errors import ConfigError, DataError, ModelError
 from ..core.progress import progress
@@ -19,12 +20,9 @@ from ..reward.encoder import load_classifier
 # %% ../../nbs/analysis/63_instruments.ipynb #ac1e9b0e
 @lru_cache(1)
 def _vader():
-    try:
-        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-    except ImportError:
-        raise ConfigError(
-            'sentiment needs vaderSentiment. Install it with: pip install "debias_nb[sentiment]"'
-        ) from None
+    need("vaderSentiment")
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
     return SentimentIntensityAnalyzer()
 
 # %% ../../nbs/analysis/63_instruments.ipynb #20d80dae

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
-from trl import DPOConfig, DPOTrainer, RLOOConfig, RLOOTrainer, SFTConfig, SFTTrainer
+from ..core.extras import TRAINING, need
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError
@@ -140,8 +139,11 @@ def pairs(
     *columns,  # of 'neutral' and 'biased', with the names they get: ('completion', 'neutral')
     template_arguments: dict | None = None,  # for the chat template
     longest: int | None = None,  # tokens of prompt and response together; None: all
-) -> Dataset:  # conversational
+):  # a `datasets.Dataset`, conversational
     """Prompts with responses, in TRL's format; a prompt that is too long loses its beginning."""
+    need("datasets")
+    from datasets import Dataset
+
     tokens = lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
     rows = []
     for x in instances:
@@ -194,6 +196,8 @@ def _arguments(s, folder, device, rate, batch):
 
 # %% ../../nbs/grpo/50_baselines.ipynb #2a464018
 def _sft(s, instances, tokenizer, folder, device, reward, **kw):
+    from trl import SFTConfig, SFTTrainer
+
     room, limit = _room(s, kw["model"])
     return SFTTrainer(
         args=SFTConfig(**_arguments(s, folder, device, s.sft_lr, s.batch), **limit, dataset_num_proc=None),
@@ -203,6 +207,8 @@ def _sft(s, instances, tokenizer, folder, device, reward, **kw):
 
 # %% ../../nbs/grpo/50_baselines.ipynb #c45c8585
 def _dpo(s, instances, tokenizer, folder, device, reward, **kw):
+    from trl import DPOConfig, DPOTrainer
+
     if s.batch % 2:
         raise ConfigError(f"batch {s.batch} is odd; DPO trains on pairs. Give an even one")
     drawn = draw(instances, s.steps * s.batch // 2, s.seed)
@@ -217,6 +223,8 @@ def _dpo(s, instances, tokenizer, folder, device, reward, **kw):
 
 # %% ../../nbs/grpo/50_baselines.ipynb #d5300aba
 def _rloo(s, instances, tokenizer, folder, device, reward, **kw):
+    from trl import RLOOConfig, RLOOTrainer
+
     if s.thinking_tokens:
         what = "RLOO, as TRL has it, knows no limit for the thinking and grades it with the answer"
         raise ConfigError(f"{what}. Take grpo_single, or template_arguments={{'enable_thinking': False}}")
@@ -245,6 +253,7 @@ def _rloo(s, instances, tokenizer, folder, device, reward, **kw):
 # %% ../../nbs/grpo/50_baselines.ipynb #914fd12c
 def _train(name, base, instances, folder, s, reward, device):
     """SFT, DPO or RLOO."""
+    need(*TRAINING)
     set_seed(s.seed)
     wanted = lora_config(s.lora_r, s.lora_alpha) if s.lora_r else None
     model, tokenizer, lora = load_to_train(base, wanted, s.continue_adapter, device)

@@ -6,11 +6,11 @@
 __all__ = ['BLOCK', 'merged', 'draw_token', 'sample_in_groups', 'thinking_stop']
 
 # %% ../../nbs/grpo/22_group_sampling.ipynb #ab072d9f
+import sys
 from contextlib import contextmanager
 from itertools import groupby
 
 import torch
-from peft.tuners.lora.layer import Linear as LoraLinear
 from transformers import DynamicCache
 
 from ..core.errors import ModelError
@@ -39,6 +39,10 @@ def merged(model):
 
 def _lora_layers(model):
     """Layers whose adapter can be added: plain linear ones, with the adapter on and not added yet."""
+    if "peft" not in sys.modules:  # nobody can have put an adapter on
+        return
+    from peft.tuners.lora.layer import Linear as LoraLinear
+
     for layer in model.modules():
         if not isinstance(layer, LoraLinear) or layer.disable_adapters or layer.merged:
             continue

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from ..core.extras import need
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ..core.devices import get_device
@@ -174,6 +175,7 @@ def _rows(path):
         with open(path, encoding="utf-8-sig", newline="") as file:
             yield from enumerate(csv.DictReader(file), 2)
     elif path.suffix == ".parquet":
+        need("pyarrow")
         import pandas as pd
 
         yield from enumerate(pd.read_parquet(path).to_dict("records"), 1)

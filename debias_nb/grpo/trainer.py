@@ -10,6 +10,9 @@ import math
 import time
 from pathlib import Path
 
+from ..core.extras import TRAINING, need
+
+need(*TRAINING)
 import torch
 from accelerate.utils import gather_object
 from transformers import DynamicCache

@@ -18,11 +18,9 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import torch
-from datasets import Dataset
-from peft import set_peft_model_state_dict
+from ..core.extras import TRAINING, need
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
-from trl import GRPOConfig
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError
@@ -33,7 +31,6 @@ from .aggregation import AGGREGATIONS
 from .callbacks import JudgeCallback, KLCallback
 from .guarded_rewards import NAN_REWARDS, checked, reward_names
 from .settings import GRPOSettings
-from .trainer import MultiRewardTrainer
 from ..models.cards import write_adapter_card
 from ..models.checkpoints import NoLastCheckpoint, quick_fingerprint, resume_from
 from debias_nb.models.loading import (
@@ -121,8 +118,11 @@ def prompt_rows(
     prompts: list,  # strings or message lists
     least: int = 1,  # rows at least: fewer prompts are repeated
     template_arguments: dict | None = None,  # for the chat template
-) -> Dataset:  # a column `prompt` of message lists
+):  # a `datasets.Dataset` with a column `prompt` of message lists
     """The prompts in TRL's format."""
+    need("datasets")
+    from datasets import Dataset
+
     rows = [{"prompt": prompt_messages(tokenizer, prompt, None, template_arguments)} for prompt in prompts]
     return Dataset.from_list(list(islice(cycle(rows), max(least, len(rows)))))
 
@@ -133,8 +133,11 @@ def grpo_config(
     device: torch.device,
     report_to="none",
     processes: int = 1,  # a step's answers are shared out among them
-) -> GRPOConfig:
+):  # a `trl.GRPOConfig`
     """TRL's configuration for these settings."""
+    need("trl")
+    from trl import GRPOConfig
+
     dtype = get_dtype(device)
     answers, parts = s.prompts_per_step * s.num_generations, processes * s.gradient_accumulation
     if answers % parts:
@@ -193,9 +196,10 @@ def train_grpo(
     checkpoints: str
     | Path
     | None = None,  # with `save_every`: where they go and are looked for; by default in `folder`
-    trainer_class=MultiRewardTrainer,
+    trainer_class=None,  # by default `MultiRewardTrainer`
 ) -> TrainingResult:  # its summary: rewards, KL, steps, what stopped it, odd completions
     """GRPO on a fresh LoRA adapter over `policy`."""
+    need(*TRAINING)
     s, folder = settings or GRPOSettings(), Path(folder)
     checkpoints = Path(checkpoints or folder / "checkpoints")
     require_sensible(s, reward_functions, prompts, judge)
@@ -206,7 +210,7 @@ def train_grpo(
     processes = int(os.environ.get("WORLD_SIZE", 1))
     failures = [] if processes > 1 else None
     with reference_on_disk(model, s):
-        trainer = trainer_class(
+        trainer = (trainer_class or _trainer_class())(
             model=model,
             args=grpo_config(s, checkpoints if s.save_every else folder, get_device(device), report_to, processes),
             processing_class=with_template(tokenizer),
@@ -230,6 +234,13 @@ def train_grpo(
     return result
 
 # %% ../../nbs/grpo/40_training.ipynb #ccb89642
+def _trainer_class():
+    """Imported here: whoever only sets up or looks at a training need not have TRL."""
+    from debias_nb.grpo.trainer import MultiRewardTrainer
+
+    return MultiRewardTrainer
+
+
 def _guarded(functions, s, failures):
     return [
         checked(function, s.saturation, s.nan_rewards, failures, name)
@@ -315,6 +326,8 @@ def _load_best(model, folder):
     """Back to the weights of the judge's best look."""
     adapter = folder / "adapter_model.safetensors"
     if adapter.is_file():
+        from peft import set_peft_model_state_dict
+
         set_peft_model_state_dict(model, load_file(adapter))
         return
     for part in folder.glob("model*.safetensors"):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ..core.errors import ConfigError
+from ..core.extras import need
 from ..core.text import whole_text
 from .chat import Budget, Chat, EndpointError, Journal, Reply, Sampling, estimate_tokens
 
@@ -46,10 +47,9 @@ def require_key(api_key: str | None) -> str | None:  # without white space aroun
 
 # %% ../../nbs/models/64_endpoint.ipynb #45b3f967
 def _openai():
-    try:
-        import openai
-    except ImportError:
-        raise ConfigError("The package openai is not installed. Run: pip install 'debias_nb[llm]'") from None
+    need("openai")
+    import openai
+
     return openai
 
 # %% ../../nbs/models/64_endpoint.ipynb #21253f80

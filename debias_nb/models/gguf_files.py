@@ -7,13 +7,13 @@ __all__ = ['require_gguf', 'gguf_source', 'gguf_to_folder']
 
 # %% ../../nbs/models/24_gguf_files.ipynb #03487c25
 import hashlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ..core.errors import ModelError
+from ..core.extras import need
 from ..core.files import atomic_path, write_json
 from .loading import one_line, require_whole
 
@@ -26,8 +26,7 @@ def require_gguf(path: str | Path) -> None:
     with open(path, "rb") as f:
         if f.read(4) != b"GGUF":
             raise ModelError(f"{path} is no GGUF file. Give the path of a .gguf file")
-    if find_spec("gguf") is None:
-        raise ModelError(f"{path} is read with the package gguf, which is not installed. Install it: pip install gguf")
+    need("gguf")
 
 # %% ../../nbs/models/24_gguf_files.ipynb #f21376c9
 def gguf_source(path: str | Path) -> dict:  # file, sha256, architecture, name, licence (None where the file is silent)

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from ..core.extras import need
 from huggingface_hub import snapshot_download
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import find_adapter_config_file
@@ -173,6 +173,9 @@ def _add_adapter(model, adapter, trainable=False):
         raise ModelError(
             f"{adapter} is no adapter. Give a folder with adapter_config.json and adapter_model.safetensors"
         )
+    need("peft")
+    from peft import PeftModel, get_peft_model_state_dict
+
     with one_line(adapter, "Give the base it was trained on, or save the adapter again"):
         out = PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
     with safe_open(Path(adapter) / "adapter_model.safetensors", "pt") as f:
@@ -201,6 +204,9 @@ def local_adapter(
 
 def adapter_base(adapter: str | Path) -> str:  # folder or name
     """The base that an adapter names, or `ModelError` where that is a folder which is not here."""
+    need("peft")
+    from peft import PeftConfig
+
     with one_line(adapter, "Save the adapter again with save_pretrained"):
         base = PeftConfig.from_pretrained(adapter).base_model_name_or_path
     if not base or (Path(base).is_absolute() and not Path(base).is_dir()):
@@ -258,14 +264,17 @@ def lora_config(
     alpha: int = 32,
     dropout: float = 0.0,
     target_modules="all-linear",  # as peft takes it
-) -> LoraConfig:
+):  # a `peft.LoraConfig`
     """The LoRA every stage uses. Rank 16 and alpha 32 are ReGiFT's released values; the GRPO paper names no numbers."""
+    need("peft")
+    from peft import LoraConfig
+
     return LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=target_modules, task_type="CAUSAL_LM")
 
 # %% ../../nbs/models/20_loading.ipynb #3f48e1b0
 def continue_adapter(
     adapter: str | Path,  # a LoRA folder
-    lora: LoraConfig | None = None,  # the shape asked for; None: whatever the adapter has
+    lora=None,  # a `peft.LoraConfig`: the shape asked for; None: whatever the adapter has
     base: str | Path | None = None,  # by default the one that the adapter names
     device: str = "auto",
     dtype: torch.dtype | None = None,
@@ -276,6 +285,9 @@ def continue_adapter(
     if not is_adapter(adapter):
         raise ConfigError(f"{adapter} is no adapter. Give a folder with adapter_config.json, or start a fresh adapter")
     if lora is not None:
+        need("peft")
+        from peft import PeftConfig
+
         saved = PeftConfig.from_pretrained(adapter)
         for field in ("r", "lora_alpha"):
             has, want = getattr(saved, field), getattr(lora, field)
@@ -287,7 +299,7 @@ def continue_adapter(
 # %% ../../nbs/models/20_loading.ipynb #9b5da59c
 def load_to_train(
     name: str | Path,  # folder, or name on the hub
-    lora: LoraConfig | None,  # the adapter that the settings ask for; None: all weights are trained
+    lora,  # a `peft.LoraConfig`: the adapter that the settings ask for; None: all weights are trained
     continued: bool = False,  # `name` is an adapter of this shape, which is trained on
     device: str = "auto",
     **kw,  # passed to `load_policy`

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from ..core.extras import need
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
@@ -194,6 +195,7 @@ def train_base(
     folder: str | Path,  # receives the model (safetensors), the tokenizer and `training_log.json`
 ) -> TrainingResult:  # its summary: parameters, tokens, documents, final loss
     """Train the small policy from nothing and save it."""
+    need("accelerate")
     set_seed(config.seed)
     wanted = config.steps * config.batch_size
     documents = list(progress(islice(texts, wanted), "world text", wanted))

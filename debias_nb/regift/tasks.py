@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..core.extras import need
+
 from ..core.errors import DataError
 from ..core.files import check_row, read_json
 from ..core.seeds import rng, stable_hash
@@ -142,6 +144,7 @@ def _spans(answers, context):
 
 # %% ../../nbs/regift/10_tasks.ipynb #a682b9d9
 def _hub_squad(name, split):
+    need("datasets")
     from datasets import load_dataset
 
     try:

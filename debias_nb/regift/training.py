@@ -11,8 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from datasets import Dataset
-from trl import SFTConfig, SFTTrainer
+from ..core.extras import TRAINING, need
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError
@@ -81,8 +80,11 @@ def sft_config(
     device: torch.device,
     longest: int,  # tokens of the longest row
     report_to="none",
-) -> SFTConfig:
+):  # a `trl.SFTConfig`
     """TRL's configuration for these settings."""
+    need("trl")
+    from trl import SFTConfig
+
     dtype = get_dtype(device)
     return SFTConfig(
         output_dir=str(folder),
@@ -138,6 +140,10 @@ def train_regift(
     **kw,  # passed to `load_policy`, e.g. `load_in_8bit=True`
 ) -> TrainingResult:  # its summary: number of traces, tokens of the longest, dropped traces, losses
     """Supervised fine-tuning on traces with a fresh LoRA adapter."""
+    need(*TRAINING)
+    from datasets import Dataset
+    from trl import SFTTrainer
+
     s, folder = settings or ReGiFTSettings(), Path(folder)
     if not traces:
         raise ConfigError("no traces to train on. Check the filters: none of the traces was kept")

@@ -22,6 +22,7 @@ from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError, RewardError
+from ..core.extras import need
 from ..core.files import read_json, write_json
 from ..core.progress import show_progress
 from ..core.run_folder import folder_lock
@@ -104,6 +105,7 @@ def training_arguments(
     validate: bool,  # look at the validation split on the way, and keep the best weights
 ) -> TrainingArguments:
     """What `Trainer` needs to know."""
+    need("accelerate")
     looks = dict(
         eval_strategy="steps",
         eval_steps=config.eval_every,
@@ -237,6 +239,7 @@ def with_lora(
     """LoRA on all linear layers; the heads are trained in full."""
     if not rank:
         return model
+    need("peft")
     from peft import LoraConfig, get_peft_model
 
     lora = LoraConfig(task_type="SEQ_CLS", r=rank, lora_alpha=2 * rank, target_modules="all-linear")
@@ -342,6 +345,7 @@ def train_reward(
     log=print,
 ) -> RewardResult:  # model, tokenizer, folder, history, summary
     """Train the heads and save model, tokenizer, `reward.json` and a model card."""
+    need("accelerate")
     config, folder, extra, start = config or RewardConfig(), Path(folder), list(extra), time.perf_counter()
     require_trainable(config, extra)
     require_own_folder(folder)

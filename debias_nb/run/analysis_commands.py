@@ -14,12 +14,22 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ..core.errors import ConfigError
+from ..core.extras import need
 from ..core.files import write_json
 from ..core.options import Changes, given, json_object
 from ..core.seeds import to_plain
 from ..core.settings import require_sensible
 
 # %% ../../nbs/run/78_analysis_commands.ipynb #5895d561
+def _share(distributed):
+    """Meet the other processes."""
+    if distributed:
+        need("accelerate")
+        from accelerate import PartialState
+
+        PartialState()
+
+
 def evaluate(
     *,
     model: Annotated[str, Parameter(help="folder or hub name of a causal language model")],
@@ -73,10 +83,7 @@ def evaluate(
         EvaluationConfig(), model=model, benchmarks=names, chat=chat, seed=seed, **numbers, **texts, **more
     )
     config = changes.apply(config)
-    if distributed:
-        from accelerate import PartialState
-
-        PartialState()
+    _share(distributed)
     results = evaluate_model(config, out, distributed=distributed, again=again)
     print(*result_lines(results["results"]), sep="\n")
     return 0

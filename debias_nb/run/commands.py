@@ -10,6 +10,7 @@ import difflib
 import sys
 
 import cyclopts
+from ..core.extras import MissingPackage
 
 from .. import __version__
 from ..core.errors import ConfigError, DebiasError
@@ -174,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:  # exit code
         missing = (e.name or "debias_nb").partition(".")[0]
         if missing == "debias_nb":
             raise  # ours: a bug
-        error = f"{e}. Run: pip install {missing}"
+        error = str(MissingPackage(missing))
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has gone
         return 141

@@ -9,6 +9,8 @@ __all__ = ['LIGHT', 'WITHOUT_GPU', 'run_device', 'why_unreadable', 'check_machin
 import importlib.util
 from pathlib import Path
 
+from ..core.extras import need
+
 from ..core.errors import ConfigError
 from ..grpo.scale import SCALE
 from ..models.loading import check_model_folder
@@ -51,10 +53,8 @@ def check_machine(config: RunConfig) -> None:
             f"preset {config.preset!r} is made for {SCALE[config.preset].hardware}, and there is no GPU here. "
             "Use --preset tiny, or run it on such a machine (--print-config shows its settings)"
         )
-    if config.grpo.vllm and importlib.util.find_spec("vllm") is None:
-        raise ConfigError(
-            f"preset {config.preset!r} samples with vLLM, which is not installed. Run: pip install 'debias_nb[vllm]'"
-        )
+    if config.grpo.vllm:
+        need("vllm")
     encoder = config.reward.encoder if config.reward.encoder != RewardConfig.encoder else None
     for option, name in (("--policy", config.model), ("--encoder", encoder)):
         if name and name not in PACKAGED and (why := why_unreadable(name)):

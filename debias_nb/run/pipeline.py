@@ -10,7 +10,10 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+
+from ..core.extras import TRAINING, need
 
 from ..analysis.report.figures import CAPTIONS, make_figures
 from ..analysis.report.methods import without_world
@@ -114,6 +117,7 @@ def run_pipeline(
     run = RunFolder(out, config)
     env = environment(config.seed)
     write_json(run / "environment.json", env)
+    need(*TRAINING)
     quiet_libraries()
     for name, stage in stages_of(config).items():
         run.stage(name, lambda folder, stage=stage: stage(run, config, folder), log=log)
@@ -144,12 +148,14 @@ def write_report(run: RunFolder, config: RunConfig, metrics: dict, env: dict) ->
 # %% ../../nbs/run/30_pipeline.ipynb #a7e88b8f
 def quiet_libraries():
     """Hide the progress bars and warnings of transformers, datasets, trl and peft."""
-    import datasets
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    datasets.disable_progress_bars()
+    if find_spec("datasets"):
+        import datasets
+
+        datasets.disable_progress_bars()
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module="torch|trl|peft")

@@ -12,6 +12,7 @@ import os
 import re
 
 import pandas as pd
+from ..core.extras import need
 
 from ..core.errors import ConfigError
 from ..core.seeds import rng
@@ -215,12 +216,9 @@ class Browser:
 
 # %% ../../nbs/synthesis/88_browse.ipynb #43ef3754
 def _ipywidgets():
-    try:
-        import ipywidgets
-    except ImportError:
-        raise ConfigError(
-            "The package ipywidgets is not installed. Run: pip install 'debias_nb[dev]', or use browse(data).html()"
-        ) from None
+    need("ipywidgets")
+    import ipywidgets
+
     return ipywidgets
 
 

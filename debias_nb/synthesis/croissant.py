@@ -9,6 +9,8 @@ __all__ = ['CONTEXT', 'KINDS_OF_VALUE', 'file_object', 'record_set', 'croissant'
 import hashlib
 from pathlib import Path
 
+from ..core.extras import need
+
 from ..core.errors import DataError
 
 # %% ../../nbs/synthesis/89_croissant.ipynb #f4bcff92
@@ -67,6 +69,7 @@ def record_set(
     path: str,
 ) -> dict:
     """The flat columns of a parquet file, under the name `kind/split`."""
+    need("pyarrow")
     import pyarrow.parquet as parquet
 
     name, file = path.removesuffix(".parquet"), path.replace("/", "-")

@@ -11,18 +11,17 @@ import re
 import zlib
 
 import numpy as np
+from ..core.extras import need
 
-from ..core.errors import ConfigError
 from ..core.progress import progress
 from ..core.text import word_tokens
 from .gates import GateResult, Shared, gate_result, pair_text, views
 
 # %% ../../nbs/synthesis/82_duplicates.ipynb #fa68acf5
 def _datasketch():
-    try:
-        import datasketch
-    except ImportError:
-        raise ConfigError("The package datasketch is not installed. Run: pip install datasketch") from None
+    need("datasketch")
+    import datasketch
+
     return datasketch
 
 # %% ../../nbs/synthesis/82_duplicates.ipynb #b21ca183

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from ..core.extras import need
 
 from ..core.errors import ConfigError, DataError
 from ..core.files import atomic_path, write_json, write_jsonl, write_text
@@ -103,6 +104,7 @@ def to_dataset_dict(
     kind: str = "instances",  # a key of `KINDS`
 ):  # a `datasets.DatasetDict`; empty splits are left out
     """The data for the `datasets` library."""
+    need("datasets")
     from datasets import Dataset, DatasetDict
 
     if kind not in KINDS:
@@ -117,6 +119,7 @@ def to_dataset_dict(
 # %% ../../nbs/synthesis/90_publish.ipynb #8cbe2373
 def save_parquet(data: dict, folder: str | Path, kinds=tuple(KINDS)) -> dict:  # {kind: {split: path inside the folder}}
     """Each form and split as `kind/split.parquet`."""
+    need("datasets")
     import datasets
 
     folder = Path(folder)

@@ -14,6 +14,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from ...core.extras import need
+
 from .foreign_logs import inspect_samples, plain_row
 from ...core.errors import DataError
 from ...core.files import check_row, read_json, read_jsonl
@@ -104,6 +106,7 @@ def json_line(
 
 # %% ../../../nbs/analysis/benchmarks/08_files.ipynb #7c2f248c
 def _parquet_rows(path):
+    need("datasets")
     from datasets import ClassLabel, Dataset
 
     try:
