@@ -18,12 +18,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import torch
-from ..core.extras import TRAINING, need
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError
+from ..core.extras import TRAINING, need
 from ..core.files import write_json, write_jsonl
 from ..core.progress import show_progress
 from ..core.seeds import set_seed, stable_hash

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from ..core.extras import need
 from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -23,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError, DebiasError, ModelError
+from ..core.extras import need
 from .prompts import render_prompt
 
 # %% ../../nbs/models/20_loading.ipynb #57f37a48
