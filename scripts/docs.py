@@ -7,6 +7,7 @@
 import base64
 import importlib
 import inspect
+import json
 import os
 import re
 import shutil
@@ -382,6 +383,22 @@ def stage():
     (BUILD / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
+def require_searchable(pages, site, names):
+    """Stop unless the site's search knows every page, and every one of the names from the API's pages."""
+    said = {}
+    for entry in json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"]:
+        page = entry["location"].partition("#")[0]
+        said[page] = f"{said.get(page, '')} {entry['title']} {entry['text']}"
+    addresses = {page: page.relative_to(pages).with_suffix("").as_posix() + "/" for page in pages.rglob("*.md")}
+    addresses = {page: re.sub(r"(^|(?<=/))index/$", "", address) for page, address in addresses.items()}
+    missing = [str(page.relative_to(pages)) for page, address in addresses.items() if not said.get(address, "").strip()]
+    api = " ".join(text for page, text in said.items() if page.startswith("api/"))
+    missing += [name for name in names if name not in api]
+    if missing:
+        raise SystemExit(f"the search of the site does not find: {', '.join(sorted(missing))}")
+    print(f"the search knows {len(addresses)} pages and {len(names)} names")
+
+
 def main():
     if "--here" not in sys.argv and "--stage" not in sys.argv:
         from bootstrap import ensure
@@ -394,6 +411,9 @@ def main():
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", str(BUILD / "mkdocs.yml")]
     code = subprocess.run(command, cwd=root).returncode
     if not code:
+        from debias_nb.all import __all__ as names
+
+        require_searchable(PAGES, root / "site", names)
         print(f"open {root / 'site' / 'index.html'}")
     sys.exit(code)
 

@@ -1,5 +1,6 @@
 """The docs site before MkDocs: every notebook becomes a page, links lead somewhere, figures are described."""
 
+import json
 import re
 import sys
 
@@ -56,3 +57,24 @@ def test_sidebar_names_what_is_there():
 def test_a_link_to_nothing_is_an_error():
     with pytest.raises(SystemExit, match="nothing.ipynb, which is not there"):
         docs.link("nothing.ipynb", root / "nbs" / "all.ipynb", "all.md")
+
+
+def test_search_must_know_every_page_and_name(tmp_path):
+    """On a site of three pages: whole, without a page, and with a page of the API that lost a name."""
+    pages, site = tmp_path / "pages", tmp_path / "site"
+    for name in ("index.md", "tutorials/10_tour.md", "api/grpo.md"):
+        (pages / name).parent.mkdir(parents=True, exist_ok=True)
+        (pages / name).touch()
+
+    def searched(**texts):
+        place = {"home": "", "tour": "tutorials/10_tour/", "grpo": "api/grpo/#training"}
+        entries = [dict(location=place[key], title=key, text=text) for key, text in texts.items()]
+        (site / "search").mkdir(parents=True, exist_ok=True)
+        (site / "search" / "search_index.json").write_text(json.dumps(dict(docs=entries)))
+        docs.require_searchable(pages, site, ["train_grpo"])
+
+    searched(home="hello", tour="a tour", grpo="train_grpo trains")
+    with pytest.raises(SystemExit, match="does not find: tutorials/10_tour.md"):
+        searched(home="hello", grpo="train_grpo trains")
+    with pytest.raises(SystemExit, match="does not find: train_grpo"):
+        searched(home="train_grpo", tour="train_grpo", grpo="trains")
