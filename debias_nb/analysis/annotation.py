@@ -15,12 +15,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from ..core.extras import need
 
 from .benchmarks.files import read_rows
 from .judges.verdicts import LABELS
 from .metrics.intervals import bootstrap_mean, bootstrap_score
 from ..core.errors import ConfigError, DataError
+from ..core.extras import need
 from ..core.files import read_json, write_json, write_jsonl, write_text
 from ..core.seeds import rng, stable_hash
 

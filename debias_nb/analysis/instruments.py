@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import torch
-from ..core.extras import need
 
 from ..core.errors import ConfigError, DataError, ModelError
+from ..core.extras import need
 from ..core.progress import progress
 from ..core.text import is_refusal
 from ..reward.encoder import load_classifier

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ..core.extras import TRAINING, need
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError
+from ..core.extras import TRAINING, need
 from ..core.files import write_json
 from ..core.progress import show_progress
 from ..core.seeds import rng, set_seed, stable_hash

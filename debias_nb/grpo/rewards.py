@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from ..core.extras import need
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from ..core.devices import get_device
 from ..core.errors import ConfigError, DataError
+from ..core.extras import need
 from ..core.files import numbered_rows
 from .guarded_rewards import completion_text, reward_names
 from ..models.loading import load_weights, one_line

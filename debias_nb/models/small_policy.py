@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from ..core.extras import need
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
+from ..core.extras import need
 from ..core.files import write_json
 from ..core.progress import progress, show_progress
 from ..core.seeds import rng, set_seed

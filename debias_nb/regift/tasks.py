@@ -12,9 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..core.extras import need
-
 from ..core.errors import DataError
+from ..core.extras import need
 from ..core.files import check_row, read_json
 from ..core.seeds import rng, stable_hash
 from ..synthesis.reading import NOT_KNOWN, ReadingItem, general_item, social_words

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from ..core.extras import TRAINING, need
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError
+from ..core.extras import TRAINING, need
 from ..core.files import write_json
 from ..core.progress import show_progress
 from ..core.seeds import set_seed, stable_hash

@@ -10,10 +10,10 @@ import difflib
 import sys
 
 import cyclopts
-from ..core.extras import MissingPackage
 
 from .. import __version__
 from ..core.errors import ConfigError, DebiasError
+from ..core.extras import MissingPackage
 from ..core.options import Printed
 from ..core.settings import read_settings
 

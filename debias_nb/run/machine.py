@@ -9,9 +9,8 @@ __all__ = ['LIGHT', 'WITHOUT_GPU', 'run_device', 'why_unreadable', 'check_machin
 import importlib.util
 from pathlib import Path
 
-from ..core.extras import need
-
 from ..core.errors import ConfigError
+from ..core.extras import need
 from ..grpo.scale import SCALE
 from ..models.loading import check_model_folder
 from ..models.packaged_models import PACKAGED

@@ -13,11 +13,10 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..core.extras import TRAINING, need
-
 from ..analysis.report.figures import CAPTIONS, make_figures
 from ..analysis.report.methods import without_world
 from ..analysis.report.page import render_report
+from ..core.extras import TRAINING, need
 from ..core.files import atomic_path, read_json, write_json
 from ..core.run_folder import RunFolder, environment
 from ..core.seeds import stable_hash

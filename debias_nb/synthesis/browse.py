@@ -12,9 +12,9 @@ import os
 import re
 
 import pandas as pd
-from ..core.extras import need
 
 from ..core.errors import ConfigError
+from ..core.extras import need
 from ..core.seeds import rng
 from ..core.text import distinct_n, word_tokens
 from .gates import in_language, languages_of, texts_of

@@ -9,9 +9,8 @@ __all__ = ['CONTEXT', 'KINDS_OF_VALUE', 'file_object', 'record_set', 'croissant'
 import hashlib
 from pathlib import Path
 
-from ..core.extras import need
-
 from ..core.errors import DataError
+from ..core.extras import need
 
 # %% ../../nbs/synthesis/89_croissant.ipynb #f4bcff92
 CONTEXT = {

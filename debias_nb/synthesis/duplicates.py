@@ -11,8 +11,8 @@ import re
 import zlib
 
 import numpy as np
-from ..core.extras import need
 
+from ..core.extras import need
 from ..core.progress import progress
 from ..core.text import word_tokens
 from .gates import GateResult, Shared, gate_result, pair_text, views

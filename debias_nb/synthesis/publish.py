@@ -16,9 +16,9 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from ..core.extras import need
 
 from ..core.errors import ConfigError, DataError
+from ..core.extras import need
 from ..core.files import atomic_path, write_json, write_jsonl, write_text
 from ..core.progress import show_progress
 from ..core.seeds import to_plain

@@ -14,10 +14,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from ...core.extras import need
-
 from .foreign_logs import inspect_samples, plain_row
 from ...core.errors import DataError
+from ...core.extras import need
 from ...core.files import check_row, read_json, read_jsonl
 
 # %% ../../../nbs/analysis/benchmarks/08_files.ipynb #d6e4a5f7
