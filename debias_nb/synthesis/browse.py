@@ -133,7 +133,8 @@ def grades_html(
         _row("prompt", [x.prompt for x in shown]),
         *(_row(grade + _scores(grade), [texts_of(x).get(grade, "") for x in shown]) for grade in GRADES),
     ]
-    return f"<table>{''.join(rows)}</table><p>F fairness, N neutrality, Q quality; 1 is ideal</p>"
+    meaning = ", ".join(f"{head[0].upper()} {head}" for head in HEADS)
+    return f"<table>{''.join(rows)}</table><p>{meaning}; 1 is ideal</p>"
 
 # %% ../../nbs/synthesis/88_browse.ipynb #941900ba
 class Html:

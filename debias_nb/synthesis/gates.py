@@ -18,7 +18,7 @@ from ..core.errors import DataError
 from ..core.progress import progress
 from ..core.seeds import rng
 from ..core.text import word_tokens
-from .instances import EXPECTED, GRADES, Instance
+from .instances import EXPECTED, GRADES, HEADS, Instance
 from .taxonomy import Taxonomy
 from .taxonomy_file import load_taxonomy
 
@@ -179,7 +179,7 @@ def _label_fault(x):
     for answer in x.responses:
         if answer.grade not in GRADES:
             return f"unknown grade {answer.grade!r}"
-        if (answer.fairness, answer.neutrality, answer.quality) != tuple(GRADES[answer.grade]):
+        if tuple(getattr(answer, head) for head in HEADS) != tuple(GRADES[answer.grade]):
             return f"the labels of {answer.grade} are not {tuple(GRADES[answer.grade])}"
     own = {answer.grade: answer.text for answer in x.responses}
     if len(own) < len(x.responses):
