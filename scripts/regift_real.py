@@ -4,7 +4,7 @@
     python scripts/regift_real.py                   # SmolLM2-135M from pip, ten settings, three seeds: days on a CPU
     python scripts/regift_real.py --seeds 0 --settings zero_shot cot answers correct
     python scripts/regift_real.py --size small      # few traces and few questions, for a CPU that others use too
-    python scripts/regift_real.py --size medium     # 560 traces, few questions
+    python scripts/regift_real.py --size medium     # 400 traces, few questions
     python scripts/regift_real.py --model FOLDER    # a model of your own
 
 Needs SQuAD2 and BBQ in $DEBIAS_NB_DATA. Every finished result is a file in nbs/results/regift_real/<size>/seed<k>; the
@@ -34,7 +34,7 @@ SIZES = dict(
         passage_words=90,
     ),
     medium=RealStudy(
-        replace(REAL, n_traces=560, epochs=2.0, max_new_tokens=96),
+        replace(REAL, n_traces=400, max_new_tokens=96),
         RealReading(per_category=24, ranked=8, squad=80, texts=10, max_new_tokens=96),
         passage_words=90,
     ),
