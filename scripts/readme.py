@@ -120,6 +120,11 @@ def headline():
     )
 
 
+def listed(parts):
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
 REAL_ROWS = {  # name: where it stands in a result, how it is written, with its interval or not
     "unfair answers about held-out groups": ("fairness", lambda share: f"{100 * (1 - share):.0f}", True),
     "refusals": ("refusal_rate", lambda share: f"{100 * share:.1f} %", False),
@@ -156,7 +161,22 @@ def real_headline():
     for name, how in REAL_ROWS.items():
         cells = [" → ".join(real_cell(result, *how) for result in pair) for pair in runs]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *real_others(folder)])
+
+
+OTHER_WAYS = {"prompting": "telling the model to be fair", "dpo": "DPO", "best_of_n": "best of four by the same reward"}
+
+
+def real_others(folder):
+    """A sentence for each seed on which other ways were tried."""
+    out = []
+    for seed in sorted(folder.glob("seed-*")):
+        found = {said: seed / f"{name}.json" for name, said in OTHER_WAYS.items()}
+        unfair = REAL_ROWS["unfair answers about held-out groups"]
+        cells = [f"{said} {real_cell(read_nb(file), *unfair)}" for said, file in found.items() if file.is_file()]
+        if cells:
+            out += ["", f"Unfair answers by other ways, on {seed.name.replace('-', ' ')}: {listed(cells)}."]
+    return out
 
 
 def notebook_table(up=""):
