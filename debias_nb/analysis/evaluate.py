@@ -20,7 +20,7 @@ from ..core.files import read_json, write_json, write_jsonl
 from ..core.run_folder import environment, folder_lock
 from ..core.seeds import stable_hash, to_plain
 from ..models.kept_answers import AnswerSettings, kept_answers
-from ..models.score_journal import model_fingerprint
+from ..models.score_journal import model_fingerprint, tokenizer_fingerprint
 from ..models.scorer import Scorer
 from ..models.written_answers import without_thinking
 from ..synthesis.own_taxonomy import own_text
@@ -239,19 +239,21 @@ def _evaluate(config, out, model, tokenizer, distributed, again, main, log):
 
         model, tokenizer = load_policy(config.model, config.adapter)
     scorer = Scorer(model, tokenizer, config.token_budget, cache=out / "cache.jsonl", distributed=distributed, log=log)
-    weights = model_fingerprint(model)
+    weights, reads = model_fingerprint(model), tokenizer_fingerprint(tokenizer)
     kept = old["results"] if old and not _other_settings(old, plain) else {}
-    results = {name: found for name, found in kept.items() if not again or found.get("weights") == weights}
+    same = lambda found: found.get("weights") == weights and found.get("tokenizer", reads) == reads
+    results = {name: found for name, found in kept.items() if not again or same(found)}
     for name, (task, items) in sets.items():
         data = stable_hash(items)
         if name in results and not again and (out / f"{name}.jsonl").is_file():
             _require_same(out, name, "data", results[name].get("data"), data)
             _require_same(out, name, "weights", results[name].get("weights"), weights)
+            _require_same(out, name, "tokenizer", results[name].get("tokenizer", reads), reads)
             log(f"[{name}] already there, kept")
             continue
         log(f"[{name}] running")
         found, rows = evaluate_set(scorer, task, items, config, name, out / "answers.jsonl", log)
-        results[name] = dict(found, data=data, weights=weights)
+        results[name] = dict(found, data=data, weights=weights, tokenizer=reads)
         if main:
             write_jsonl(out / f"{name}.jsonl", rows)
             whole = dict(config=plain, results=results, config_hash=stable_hash(config))

@@ -367,21 +367,23 @@ def _with_interval(e):
 
 def _table_lines(parts):
     """The head, and a line per part and rule."""
-    lines = [f"{'':24}{'rule':10}{'amb':>7}{'dis':>7}{'overall':>24}{'failed':>9}{'both':>7}{'abstains':>10}"]
+    lines = [
+        f"{'':24}{'rule':10}{'amb':>7}{'dis':>7}{'overall':>24}{'failed':>9}{'recovered':>11}{'both':>7}{'abstains':>10}"
+    ]
     for name, s in parts:
         for rule in OPEN_RULES:
             amb, dis = (_percent(s[rule][half]) for half in HALVES)
             line = f"{name:24}{rule:10}{amb:>7}{dis:>7}{_with_interval(s[rule]['overall']):>24}"
             if rule == "strict":
-                read = [_percent(s[k]) for k in ("format_failed", "both_groups", "over_abstention")]
-                line += f"{read[0]:>9}{read[1]:>7}{read[2]:>10}"
+                read = [_percent(s[k]) for k in ("format_failed", "recovered", "both_groups", "over_abstention")]
+                line += f"{read[0]:>9}{read[1]:>11}{read[2]:>7}{read[3]:>10}"
             lines.append(line)
     return lines
 
 
 _LEGEND = (
-    "In per cent; failed: no answer could be read; both: names both groups; abstains: disambiguated questions met "
-    "with 'unknown'"
+    "In per cent; failed: no answer could be read; recovered: read although tags are missing or broken; both: names both "
+    "groups; abstains: disambiguated questions met with 'unknown'"
 )
 
 

@@ -16,6 +16,7 @@ import torch
 from transformers import TrainerCallback
 
 from ..core.errors import ConfigError
+from ..core.files import write_json
 from ..models.sampling import sample
 
 # %% ../../nbs/grpo/32_callbacks.ipynb #bf92d9c7
@@ -110,6 +111,7 @@ class JudgeCallback(TrainerCallback):
             self.trainer.best = dict(step=step, value=value, looks=0)
             if self.trainer.is_world_process_zero():
                 self.trainer.accelerator.unwrap_model(model).save_pretrained(self.folder)
+                write_json(Path(self.folder) / "best.json", dict(step=step, value=value))  # whose weights lie there
             return
         best["looks"] += 1
         if best["looks"] >= self.patience:

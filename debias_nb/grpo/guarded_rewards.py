@@ -50,6 +50,21 @@ def _require_one_each(name, values, completions):
         )
 
 
+def _numbers(name, values):
+    """What a reward returned as floats; None is NaN."""
+    if isinstance(values, (str, bytes, dict)) or not hasattr(values, "__iter__"):
+        what = f"reward {name!r} returned {type(values).__name__} where a list is needed"
+        raise RewardError(f"{what}. Return a number, or None, for each completion")
+    out = []
+    for i, value in enumerate(values):
+        try:
+            out.append(math.nan if value is None else float(value))
+        except (TypeError, ValueError):
+            what = f"reward {name!r} returned {str(value)[:40]!r} ({type(value).__name__}) for completion {i}"
+            raise RewardError(f"{what}. Return a number, or None, for each completion") from None
+    return out
+
+
 def _require_finite(name, values, completions, nan):
     for i, value in enumerate(values):
         if math.isfinite(value) or (math.isnan(value) and nan != "raise"):
@@ -95,7 +110,7 @@ def checked(
     name = name or reward_name(function)
 
     def guarded(values, completions):
-        values = [math.nan if x is None else float(x) for x in values]
+        values = _numbers(name, values)
         _require_one_each(name, values, completions)
         _require_finite(name, values, completions, nan)
         return _saturated(name, values, saturation)

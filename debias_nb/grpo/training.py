@@ -44,7 +44,7 @@ from debias_nb.models.loading import (
 )
 from ..models.prompts import prompt_messages, with_template
 from ..models.training_lines import report_steps
-from ..models.training_result import TrainingResult
+from ..models.training_result import TrainingResult, require_training_folder
 
 # %% ../../nbs/grpo/40_training.ipynb #63bdf5c4
 def require_sensible(s: GRPOSettings, reward_functions, prompts, judge) -> None:
@@ -203,6 +203,7 @@ def train_grpo(
     s, folder = settings or GRPOSettings(), Path(folder)
     checkpoints = Path(checkpoints or folder / "checkpoints")
     require_sensible(s, reward_functions, prompts, judge)
+    require_training_folder(folder)
     set_seed(s.seed)
     model, tokenizer, lora = trainable_policy(policy, s, device)
     told = dict(method="grpo", settings=asdict(s), model=quick_fingerprint(model), prompts=stable_hash(list(prompts)))
@@ -319,6 +320,7 @@ def _write(result, trainer, s, checkpoints):
     write_json(result.folder / "training_log.json", result.history)
     if trainer.samples:
         write_jsonl(result.folder / "completions.jsonl", trainer.samples)
+    (result.folder / "best.json").unlink(missing_ok=True)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

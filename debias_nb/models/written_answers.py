@@ -20,6 +20,8 @@ THINKING_TAGS = (
     ("[THINK]", "[/THINK]"),  # Magistral
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("◁think▷", "◁/think▷"),  # Kimi
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
+    ("<|channel>thought", "<channel|>"),  # Gemma 4
 )
 _CHANNEL = r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>"
 _FINAL = _CHANNEL + r"final(?: [^<]{0,40})?<\|message\|>"
@@ -28,6 +30,7 @@ _OPEN = "|".join([*(re.escape(start) for start, _ in THINKING_TAGS), _ANALYSIS])
 _CLOSE = "|".join([*(re.escape(end) for _, end in THINKING_TAGS), _FINAL])
 _MARK = re.compile(rf"(?=[<\[◁])(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE}))", re.I)
 _END_MARK = re.compile(r"(<\|(?:return|end)\|>)")
+_TURN = re.compile(r"<\|(?:START|END)_RESPONSE\|>|<turn\|>")  # what Command A and Gemma 4 put around an answer
 
 
 def _plain_marks(text):
@@ -37,6 +40,7 @@ def _plain_marks(text):
         text = "<think>" + text[bare.end() :].replace("assistantfinal", "</think>")
     if "<|channel|>" in text:
         text = _without_end_marks(text)
+    text = _TURN.sub("", text)
     return _MARK.sub(lambda mark: "<think>" if mark["open"] else "</think>", text)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import ConfigError, DataError
 from ..core.files import numbered_rows, write_json, write_jsonl
+from ..core.run_folder import file_lock
 from ..core.seeds import rng
 from ..models.answer_rules import RULES, is_right
 from ..models.chat import Budget, EndpointError, Sampling
@@ -182,6 +183,11 @@ def run_traces(
     """Make traces from SQuAD with a language model."""
     if Path(args.out).is_dir():
         raise ConfigError(f"{args.out} is a folder. Give --out a file name")
+    with file_lock(args.out):
+        return _written(args, teacher)
+
+
+def _written(args, teacher):
     taxonomy = load_taxonomy()
     tasks, dropped = agnostic_tasks(load_squad(args.squad), taxonomy)
     tasks = rng(args.seed, "traces").sample(tasks, min(args.n, len(tasks)))

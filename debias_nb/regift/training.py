@@ -23,7 +23,7 @@ from ..models.checkpoints import WholeCheckpoints, quick_fingerprint, resume_fro
 from ..models.loading import load_policy, load_to_train, lora_config, save_trained
 from ..models.prompts import prompt_ids, render_answer, with_template
 from ..models.training_lines import report_steps
-from ..models.training_result import TrainingResult
+from ..models.training_result import TrainingResult, require_training_folder
 from .settings import ReGiFTSettings
 from .shared_passages import PackedRows, pack_traces
 from .traces import Trace
@@ -147,6 +147,7 @@ def train_regift(
     s, folder = settings or ReGiFTSettings(), Path(folder)
     if not traces:
         raise ConfigError("no traces to train on. Check the filters: none of the traces was kept")
+    require_training_folder(folder)
     set_seed(s.seed)
     model, tokenizer, lora, merged = _policy_for(policy, s, adapter, device, **kw)
     rows, lengths = trace_rows(tokenizer, traces, s)

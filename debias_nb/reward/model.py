@@ -16,7 +16,7 @@ import torch
 
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError, ModelError, RewardError
-from ..core.files import read_json, write_json, write_text
+from ..core.files import full_disk_named, read_json, to_disk, write_json, write_text
 from ..core.progress import progress
 from .encoder import encode, load_classifier, normalise, quiet
 
@@ -152,16 +152,25 @@ class RewardModel:
         folder, unfinished = Path(folder), Path(folder) / ".unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
+        try:
+            with full_disk_named(folder):
+                self._write(unfinished, info)
+                to_disk(unfinished)
+                for file in sorted(unfinished.iterdir(), key=lambda file: file.name != "reward.json"):
+                    os.replace(file, folder / file.name)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _write(self, folder, info):
         no_limit, self.tokenizer.model_max_length = self.tokenizer.model_max_length, self.max_length
-        with quiet():
-            self.model.save_pretrained(unfinished)
-            self.tokenizer.save_pretrained(unfinished)
-        self.tokenizer.model_max_length = no_limit
-        write_json(unfinished / "reward.json", dict(dimensions=self.dimensions, **info))
-        write_text(unfinished / "README.md", model_card(self.dimensions, info))
-        for file in sorted(unfinished.iterdir(), key=lambda file: file.name != "reward.json"):
-            os.replace(file, folder / file.name)
-        unfinished.rmdir()
+        try:
+            with quiet():
+                self.model.save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
+        finally:
+            self.tokenizer.model_max_length = no_limit
+        write_json(folder / "reward.json", dict(dimensions=self.dimensions, **info))
+        write_text(folder / "README.md", model_card(self.dimensions, info))
 
     @torch.inference_mode()
     def logits(

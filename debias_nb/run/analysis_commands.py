@@ -175,11 +175,11 @@ def _score_open(benchmark, predictions, data, tags, field) -> tuple[dict, str]:
 # %% ../../nbs/run/78_analysis_commands.ipynb #139bf48c
 def report(
     *,
-    run: Annotated[str, Parameter(help="folder of a finished run")],
+    run: Annotated[str, Parameter(help="folder of a finished run, or of debias-nb evaluate")],
     out: Annotated[str | None, Parameter(help="folder for report.html and figures/; the run if left out")] = None,
     changes: Changes = Changes(),
 ) -> int:
-    """Figures and report of a finished run, made again."""
+    """Figures and report of a finished run, made again; or the page of an evaluation."""
     from debias_nb.run.run_report import remake_report
 
     changes.refuse("report")

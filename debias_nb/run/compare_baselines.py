@@ -6,6 +6,7 @@
 __all__ = ['NEEDED', 'require_finished', 'parse_setting', 'run_settings', 'is_trained', 'run_baselines']
 
 # %% ../../nbs/run/60_compare_baselines.ipynb #ff2d2e58
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.policy_measures import READING, MeasureSettings, evaluate_policy
 from ..core.errors import ConfigError
-from ..core.files import read_json, write_json, write_jsonl
+from ..core.files import atomic_path, read_json, write_json, write_jsonl
 from ..core.run_folder import folder_lock
 from ..core.seeds import to_plain
 from ..core.settings import change_settings, require_sensible
@@ -96,6 +97,25 @@ def _measure(name, folder, run, config, s, material, samples, device):
     write_jsonl(folder / "samples.jsonl", rows)
     write_json(folder / "metrics.json", measures)
 
+
+def _asked(run, source, samples):
+    """What the numbers of one model belong to: how often it was asked, and its weights."""
+    files = [file for place in (run / "policy/base", source) for file in sorted(place.glob("*.safetensors"))]
+    return dict(samples=samples, weights=[_digest(file) for file in files])
+
+
+def _digest(file):
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]
+
+
+def _is_measured(folder, asked):
+    """Whether numbers lie there that belong to this; older versions did not write down what theirs belong to."""
+    if not (folder / "metrics.json").is_file():
+        return False
+    kept = folder / "measured.json"
+    return not kept.is_file() or read_json(kept) == asked
+
 # %% ../../nbs/run/60_compare_baselines.ipynb #ca8b8c08
 def _line(name, m):
     """What the log says of one model."""
@@ -129,8 +149,10 @@ def run_baselines(
                 result = train_baseline(name, run / "policy/base", material[0], out, s, reward, args.device)
                 log(f"[{name}] trained in {result.summary['seconds']} s")
                 (out / "metrics.json").unlink(missing_ok=True)
-            if not (out / "metrics.json").is_file():
+            asked = _asked(run, run / "policy/grpo" if name == "grpo" else out, args.samples)
+            if not _is_measured(out, asked):
                 _measure(name, out, run, config, s, material, args.samples, args.device)
+                write_json(out / "measured.json", asked)
             metrics[name] = read_json(out / "metrics.json")
             log(_line(name, metrics[name]))
         _write(folder, metrics, config, s, args.only)
@@ -146,5 +168,6 @@ def _write(folder, metrics, config, s, only):
     origin = dict(settings=asdict(s), seed=config["seed"], preset=config["preset"])
     write_json(folder / "metrics.json", dict(models=metrics, budget=costs, **origin))
     fig = pareto_plot(metrics)
-    fig.savefig(folder / "pareto.png", dpi=150)
+    with atomic_path(folder / "pareto.png") as unfinished:
+        fig.savefig(unfinished, dpi=150, format="png")
     plt.close(fig)

@@ -105,16 +105,19 @@ def synth_llm(
 ) -> int:  # exit code: 0, or 1 where instances are missing
     """A dataset of graded pairs written by a language model. Run it again to continue."""
     from debias_nb.models.chat import Budget, Sampling
-    from debias_nb.models.endpoint import ChatClient
+    from debias_nb.models.endpoint import ChatClient, require_address
     from debias_nb.models.local_chat import LocalChat
     from debias_nb.synthesis.llm_writer import synthesise_llm
     from debias_nb.synthesis.splits import SynthesisConfig
 
     numbers = dict(n=n, n_eval=n_eval, seed=seed, concurrency=concurrency, timeout=timeout, max_tokens=max_tokens)
     budgets = dict(budget_tokens=budget_tokens, budget_requests=budget_requests, temperature=temperature)
+    budgets |= dict(requests_per_minute=requests_per_minute, thinking_tokens=thinking_tokens)
     require_sensible({name: value for name, value in (numbers | budgets).items() if value is not None}, "--")
     if not (model or local):
         raise ConfigError("Which model? Give --model (and --base-url), or --local")
+    if base_url:
+        require_address(base_url)
     config = changes.apply(SynthesisConfig(n=n, n_eval=n_eval, seed=seed, taxonomy=taxonomy))
     sampling = Sampling(max_tokens, temperature, extra=json_object(extra, "--extra"), thinking_tokens=thinking_tokens)
     folder = RunFolder(out, _asked(config, local or model, language, sampling)).path
@@ -170,16 +173,18 @@ def check(
     ] = None,
     publish: Annotated[str | None, Parameter(help="write card, parquet and JSON Lines into this folder")] = None,
     drop: Annotated[bool, Parameter(help="with --publish: leave out what failed a gate")] = False,
-    overwrite: Annotated[bool, Parameter(help="with --publish: replace a README.md that is not ours")] = False,
+    overwrite: Annotated[bool, Parameter(help="with --publish: replace files that are not ours")] = False,
     changes: Changes = Changes(),
 ) -> int:  # exit code: 0, or 1 where a gate failed
     """Quality gates of a dataset; its card, to publish it."""
     from debias_nb.synthesis.dataset_files import load_any
-    from debias_nb.synthesis.publish import save_all
+    from debias_nb.synthesis.publish import require_publish_folder, save_all
     from debias_nb.synthesis.quality import check_quality, drop_failing
 
     changes.refuse("check")
     require_sensible(dict(sample=sample), "--")
+    if publish and not overwrite:
+        require_publish_folder(publish)
     groups = own_taxonomy(own_text(taxonomy) or dataset_groups(data))
     gates: dict[str, Any] = dict(sample=sample or None, banned=banned or (), taxonomy=groups, judge=RuleJudge(groups))
     rows = load_any(data)
@@ -193,7 +198,8 @@ def check(
         if drop:
             rows = drop_failing(rows, report)
             report = check_quality(rows, **gates)
-        save_all(rows, publish, report, overwrite)
+        with folder_lock(publish):
+            save_all(rows, publish, report, overwrite)
         total = sum(map(len, rows.values()))
         print(f"written to {publish}: {total:,} instances, {report.summary()}")
     return 0 if report.passed else 1

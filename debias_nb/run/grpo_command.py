@@ -20,6 +20,7 @@ from ..core.run_folder import folder_lock
 from ..core.settings import require_sensible
 from ..grpo.aggregation import AGGREGATIONS
 from ..grpo.settings import GRPOSettings
+from ..models.training_result import require_training_folder
 from ..synthesis.open_prompts import open_prompts
 from ..synthesis.own_taxonomy import own_categories, own_taxonomy, own_text
 
@@ -66,6 +67,7 @@ def grpo(
     settings = changes.apply(replace(settings, weights=rewards.weights))
     quiet_libraries()
     told = dict(device=device, report_to=report_to)
+    require_training_folder(out)
     with folder_lock(out) if int(os.environ.get("RANK", 0)) == 0 else nullcontext():
         result = train_grpo(policy, rewards.functions, asked, Path(out), settings, **told)
     for name, value in result.summary.items():

@@ -15,6 +15,7 @@ from ..analysis.benchmarks.multiple_choice import evaluate_mc
 from ..analysis.benchmarks.subsets import sample_groups, template
 from ..analysis.reading_measures import ReadingSettings, measure_reading
 from ..analysis.real_reading import CATEGORIES, RealReading
+from ..core.devices import get_device
 from ..core.errors import ConfigError
 from ..core.files import read_jsonl, write_json, write_jsonl
 from ..core.run_folder import RunFolder, folder_lock, git_commit
@@ -22,6 +23,7 @@ from ..core.seeds import to_plain
 from ..models.greedy import greedy_answers
 from ..models.loading import load_policy
 from ..models.scorer import Scorer
+from ..models.training_result import require_training_folder
 from ..regift.filters import read_traces
 from ..regift.settings import REGIFT_PRESETS
 from ..regift.teachers import STUDENT_PROMPT
@@ -171,6 +173,8 @@ def regift_on_own(
             choice[name] = choose_bbq(*loaded, items, settings.template_arguments)
 
     told = dict(settings=to_plain(settings), policy=str(policy), traces=str(traces), commit=git_commit())
+    get_device(device)
+    require_training_folder(out / "adapter")
     with folder_lock(out):
         answer("base", policy)
         training = train_regift(policy, read, out / "adapter", settings, device=device).summary

@@ -9,11 +9,11 @@ __all__ = ['sample_swaps', 'compare_answers', 'remake_report', 'annotation_of']
 from pathlib import Path
 
 from ..analysis.annotation import find_sheet, read_sheet, shared_verdicts
-from ..analysis.report.figures import make_figures
+from ..analysis.report.figures import CAPTIONS, is_our_figure, make_figures
 from ..analysis.report.methods import without_world
 from ..analysis.report.page import render_report
 from ..core.errors import DataError
-from ..core.files import read_json, read_jsonl
+from ..core.files import read_json, read_jsonl, require_ours
 from ..core.run_folder import folder_lock
 from .run_details import run_details, run_samples
 
@@ -97,13 +97,12 @@ def remake_report(
     title: str | None = None,
     reward: bool = True,  # whether to load the reward model for its calibration
 ) -> Path:  # the page
-    """Figures and report of a finished run, with paired tests and details."""
+    """Figures and report of a finished run, with paired tests and details, or of a folder of `debias-nb evaluate`."""
     run = Path(run)
     out = Path(out or run)
+    _require_our_report(out)
     if not (run / "metrics.json").is_file():
-        raise DataError(
-            "is no finished run (no metrics.json)", file=run, remedy="Pass the --out folder of debias-nb run"
-        )
+        return _report_evaluation(run, out, title)
     metrics = read_json(run / "metrics.json") | run_details(run, reward=reward)
     config = _json_or(run / "config.json", {})
     log = _json_or(run / "policy/grpo/training_log.json", None)
@@ -113,6 +112,37 @@ def remake_report(
         figures = make_figures(without_world(metrics, config), log, out / "figures", _judged(run))
         render_report(metrics, figures, compare_answers(run), config, seen, page, title=title)
     return page
+
+
+def _require_our_report(out):
+    """Refuse to replace a page or a figure that is not ours."""
+    page, drawn = out / "report.html", {f"figures/{name}.png": out / f"figures/{name}.png" for name in CAPTIONS}
+    ours = page.is_file() and "debias_nb" in page.read_text(encoding="utf-8", errors="replace")[:2000]
+    foreign = [name for name, file in drawn.items() if not is_our_figure(file)]
+    require_ours(out, ["report.html", *foreign], ours, "Choose another folder: --out FOLDER")
+
+
+def _report_evaluation(folder, out, title):
+    """The page of one model's benchmarks."""
+    if not (folder / "results.json").is_file():
+        remedy = "Pass the --out folder of debias-nb run or debias-nb evaluate"
+        raise DataError("is no finished run (no metrics.json) and no evaluation", file=folder, remedy=remedy)
+    found = read_json(folder / "results.json", dict)
+    config, seen, name = found["config"], found.get("environment", {}), _model_of(found["config"])
+    benchmarks = {key: {name: dict(one["overall"], **one["categories"])} for key, one in found["results"].items()}
+    origin = dict(seed=config.get("seed"), config_hash=found.get("config_hash"), git_commit=seen.get("commit"))
+    metrics = dict(models={name: {}}, benchmarks=benchmarks, provenance=origin)
+    with folder_lock(out):
+        page, title = out / "report.html", title or f"debias_nb: benchmarks of {name}"
+        render_report(metrics, {}, [], config, seen, page, title=title, base=name)
+    return page
+
+
+def _model_of(config) -> str:
+    """What an evaluated model is called: a folder's last name, or the name on the hub."""
+    name = str(config.get("model") or "the model")
+    name = Path(name).name if Path(name).is_absolute() else name
+    return f"{name} with {Path(config['adapter']).name}" if config.get("adapter") else name
 
 
 def annotation_of(
