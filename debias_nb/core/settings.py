@@ -177,7 +177,7 @@ COUNTS = frozenset(  # settings that must be at least 1
     + ("jobs", "limit", "max_length", "max_new_tokens", "max_tokens", "n", "per_group", "samples", "seeds")
     + ("token_budget", "traces")
 )
-POSITIVE = frozenset(("lr", "timeout"))  # settings that must be above 0
+POSITIVE = frozenset(("lr", "requests_per_minute", "timeout"))  # settings that must be above 0
 SIGNED = frozenset()  # settings that may be negative
 
 
