@@ -382,8 +382,8 @@ def _table_lines(parts):
 
 
 _LEGEND = (
-    "In per cent; failed: no answer could be read; recovered: read although tags are missing or broken; both: names both "
-    "groups; abstains: disambiguated questions met with 'unknown'"
+    "In per cent; failed: no answer could be read; recovered: read although tags are missing or broken; both: names "
+    "both groups; abstains: disambiguated questions met with 'unknown'"
 )
 
 
