@@ -31,9 +31,11 @@ def model_fingerprint(model) -> str:
 def tokenizer_fingerprint(tokenizer) -> str:
     """Changes when a text becomes other tokens, or a message another prompt."""
     core = getattr(tokenizer, "backend_tokenizer", None)
-    how = sorted(tokenizer.get_vocab().items()) if core is None else json.loads(core.to_str())
-    if core is not None:
-        how = {part: what for part, what in how.items() if part not in ("padding", "truncation")}  # of the last call
+    if core is None:
+        how = sorted(tokenizer.get_vocab().items())
+    else:
+        parts = json.loads(core.to_str())
+        how = [(name, parts[name]) for name in parts if name not in ("padding", "truncation")]  # those are of a call
     return _hash(how, getattr(tokenizer, "chat_template", None), sorted(map(str, tokenizer.special_tokens_map.items())))
 
 
