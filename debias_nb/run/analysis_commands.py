@@ -7,6 +7,7 @@ __all__ = ['evaluate', 'compare', 'score', 'report']
 
 # %% ../../nbs/run/78_analysis_commands.ipynb #fc340bc3
 import json
+import shlex
 import sys
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -174,14 +175,30 @@ def _score_open(benchmark, predictions, data, tags, field) -> tuple[dict, str]:
 
 # %% ../../nbs/run/78_analysis_commands.ipynb #139bf48c
 def report(
+    run: Annotated[
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=True,
+            negative=(),
+            help="folder of a finished run or of debias-nb evaluate; several runs are compared",
+        ),
+    ],
     *,
-    run: Annotated[str, Parameter(help="folder of a finished run, or of debias-nb evaluate")],
-    out: Annotated[str | None, Parameter(help="folder for report.html and figures/; the run if left out")] = None,
+    out: Annotated[
+        str | None,
+        Parameter(help="one run: folder for report.html and figures/, the run if left out; several: the page"),
+    ] = None,
     changes: Changes = Changes(),
 ) -> int:
-    """Figures and report of a finished run, made again; or the page of an evaluation."""
+    """Figures and report of a finished run, made again; the page of an evaluation; several runs, compared."""
+    changes.refuse("report")
+    if len(run) > 1:
+        from debias_nb.run.compared_runs import report_of_runs
+
+        page = out or "compared.html"
+        print(report_of_runs(run, page, shlex.join(["debias-nb", "report", *run, "--out", page])))
+        return 0
     from debias_nb.run.run_report import remake_report
 
-    changes.refuse("report")
-    print(remake_report(run, out))
+    print(remake_report(run[0], out))
     return 0

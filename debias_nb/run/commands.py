@@ -31,7 +31,7 @@ COMMANDS = {  # name: (module and function, what it does)
     "regift-studies": ("run.training_commands:regift_studies", "Which traces help, and when, over several seeds."),
     "evaluate": ("run.analysis_commands:evaluate", "A model on the bias benchmarks."),
     "compare": ("run.analysis_commands:compare", "Two evaluations, with paired tests."),
-    "report": ("run.analysis_commands:report", "Figures and report of a finished run, made again."),
+    "report": ("run.analysis_commands:report", "The report of a finished run, or of several compared."),
     "score": ("run.analysis_commands:score", "A benchmark's official score of a file of predictions."),
     "train-judge": ("run.judge_command:train_judge", "A judge for real text, of other data than the reward."),
     "judge-check": ("run.judge_command:judge_check", "How far a judge agrees with people."),
