@@ -58,7 +58,7 @@ def _answer_items(run, config, judges) -> dict:
     outcome = dict(biased=1.0, neutral=0.0, refusal=0.0)
     found = {}
     for judge in judges:
-        label = lambda row, judge=judge: outcome.get((row.get("labels") or {}).get(judge))
+        label = lambda row, judge=judge: outcome.get((row.get("labels") or {}).get(judge, ""))
         values = {model: [label(row) for row in rows] for model, rows in said.items()}
         found[f"{JUDGED}{judge}"] = _items(first, values)
     return found

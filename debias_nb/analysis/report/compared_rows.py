@@ -216,7 +216,7 @@ def _trust(groups, compared):
     elif hows:
         told.append("the items differ or were not kept, so nothing is paired and only intervals are compared")
     elif len(groups) == 1:
-        own = len({run.provenance.get("dataset_hash") for run in runs}) > 1
+        own = len({run.provenance.get("dataset_hash") for run in groups[0]}) > 1
         luck = "each seed drew its own items, so the spread holds the luck of the draw and of the training"
         told.append(luck if own else "all seeds have the same data, so the spread is that of the training")
     text = "; ".join(told)
