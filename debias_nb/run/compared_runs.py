@@ -123,6 +123,9 @@ def require_finished_run(path: str | Path) -> Path:
     run = Path(path)
     if not run.is_dir():
         raise DataError("no such folder", file=run, remedy="Pass the --out folder of debias-nb run")
+    if (run / "results.json").is_file():
+        remedy = "Two evaluations: debias-nb compare --before A --after B"
+        raise DataError("is an evaluation, and several reports are of runs", file=run, remedy=remedy)
     if not (run / "config.json").is_file():
         remedy = "Pass the --out folder of debias-nb run"
         raise DataError("is no run of debias-nb (no config.json)", file=run, remedy=remedy)
