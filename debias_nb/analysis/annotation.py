@@ -20,6 +20,7 @@ from .benchmarks.files import read_rows
 from .judges.verdicts import LABELS
 from .metrics.intervals import bootstrap_mean, bootstrap_score
 from ..core.errors import ConfigError, DataError
+from ..core.estimates import estimate_text
 from ..core.extras import need
 from ..core.files import read_json, write_json, write_jsonl, write_text
 from ..core.seeds import rng, stable_hash
@@ -214,21 +215,12 @@ def shared_lines(
     waiting = f", {found['left_out']} not filled in" if found["left_out"] else ""
     lines = [f"{found['n']} answers judged by a {reader}{waiting}"]
     for name, judge in found["judges"].items():
-        kappa = _shown(judge["kappa"])
-        lines.append(
-            f"  {name}: the {reader} shares {_shown(judge['shared'], 100)} % of its verdicts, kappa {kappa}; it finds"
-        )
+        kappa = estimate_text(judge["kappa"])
+        shared = estimate_text(judge["shared"], 100)
+        lines.append(f"  {name}: the {reader} shares {shared} % of its verdicts, kappa {kappa}; it finds")
         lines[-1] += f" {judge['biased_found']} of {judge['biased_there']} that the {reader} calls biased"
-    lines += [f"  {model}: the {reader} calls {_shown(e, 100)} % biased" for model, e in found["models"].items()]
+    lines += [f"  {model}: the {reader} calls {estimate_text(e, 100)} % biased" for model, e in found["models"].items()]
     return lines
-
-
-def _shown(e, scale=1):
-    if e["value"] is None:
-        return "undefined"
-    digits = 0 if scale == 100 else 2
-    known = "" if e["low"] is None else f" [{scale * e['low']:.{digits}f}, {scale * e['high']:.{digits}f}]"
-    return f"{scale * e['value']:.{digits}f}{known}"
 
 # %% ../../nbs/analysis/78_annotation.ipynb #a9c23d47
 class AnnotationForm:

@@ -12,6 +12,7 @@ from pathlib import Path
 from .benchmarks.bbq_score import compare_bbq
 from .metrics.paired_tests import paired_tests
 from ..core.errors import ConfigError, DataError
+from ..core.estimates import decimals, estimate_text, plain
 from ..core.files import read_json, read_jsonl
 from ..core.seeds import to_plain
 
@@ -105,22 +106,23 @@ def compare_evaluations(
     return EvaluationComparison(to_plain(dict(paired=paired, scores=scores, n=count, **models)))
 
 # %% ../../nbs/analysis/82_compare.ipynb #89f20804
-def _signed(value):
-    return "?" if value is None else f"{value:+.3f}"
+def _change(before, after, e):
+    """Before, after and the difference, to the decimals that the difference's interval carries."""
+    change = estimate_text(e, sign="+")
+    if None in (before, after, e["low"], e["high"]) or not e["low"] < e["high"]:
+        return f"{plain(before)} -> {plain(after)}  {change} (no interval)"
+    places = decimals(e["low"], e["high"])
+    return f"{before:.{places}f} -> {after:.{places}f}  {change}"
 
 
-def _change(e):
-    return f"{_signed(e['value'])} [{_signed(e['low'])}, {_signed(e['high'])}]"
+def _p(p):
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _verdict(result):
     if result["p_holm"] <= 0.05:
         return "changed"
-    return "not shown" + ("" if result["detectable"] is None else f", detectable {result['detectable']:.3f}")
-
-
-def _plain(e):
-    return "undefined" if e["value"] is None else f"{e['value']:.1f}"
+    return "not shown" + ("" if result["detectable"] is None else f", detectable {result['detectable']:.2g}")
 
 # %% ../../nbs/analysis/82_compare.ipynb #f1cfc7c2
 def comparison_lines(comparison: dict) -> list[str]:
@@ -128,11 +130,11 @@ def comparison_lines(comparison: dict) -> list[str]:
     lines = []
     for measure, tests in comparison["paired"].get("after", {}).items():
         for category, r in {"all": tests["overall"], **tests["categories"]}.items():
-            values = f"{r['before']:.3f} -> {r['after']:.3f}  {_change(r['difference'])}"
+            values = _change(r["before"], r["after"], r["difference"])
             n = f"n {r['n']} items in {r['n_clusters']} groups"
-            lines.append(f"{measure:26} {category:22} {values}  p(Holm) {r['p_holm']:.4f}  {_verdict(r)}  {n}")
+            lines.append(f"{measure:26} {category:22} {values}  p(Holm) {_p(r['p_holm'])}  {_verdict(r)}  {n}")
     for name, found in comparison["scores"].items():
         for score, e in found["overall"].items():
-            values = f"{_plain(e['before'])} -> {_plain(e['after'])}  {_change(e['difference'])}"
+            values = _change(e["before"]["value"], e["after"]["value"], e["difference"])
             lines.append(f"{name + ': ' + score:26} {'all':22} {values}")
     return lines

@@ -16,6 +16,7 @@ from pathlib import Path
 from .benchmarks.task import Asking, Task, find_tasks, get_task
 from .metrics.intervals import bootstrap_mean
 from ..core.errors import ConfigError, DataError
+from ..core.estimates import estimate_text
 from ..core.files import read_json, write_json, write_jsonl
 from ..core.run_folder import environment, folder_lock
 from ..core.seeds import stable_hash, to_plain
@@ -262,10 +263,8 @@ def _evaluate(config, out, model, tokenizer, distributed, again, main, log):
 
 # %% ../../nbs/analysis/80_evaluate.ipynb #c87887a6
 def _shown(estimate, unit):
-    if estimate["value"] is None:
-        return "undefined"
-    interval = "" if estimate.get("low") is None else f" [{estimate['low']:.3f}, {estimate['high']:.3f}]"
-    return f"{estimate['value']:.3f}{interval} n={estimate['n']} {unit}"
+    known = "" if estimate["value"] is None else f" n={estimate['n']} {unit}"
+    return estimate_text(estimate) + known
 
 
 def result_lines(

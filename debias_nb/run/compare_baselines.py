@@ -14,6 +14,7 @@ from typing import Any
 from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.policy_measures import READING, MeasureSettings, evaluate_policy
 from ..core.errors import ConfigError
+from ..core.estimates import estimate_text
 from ..core.files import atomic_path, read_json, write_json, write_jsonl
 from ..core.run_folder import folder_lock
 from ..core.seeds import to_plain
@@ -119,10 +120,9 @@ def _is_measured(folder, asked):
 # %% ../../nbs/run/60_compare_baselines.ipynb #ca8b8c08
 def _line(name, m):
     """What the log says of one model."""
-    fair = m["fairness"]
-    said = f"[{name}] fairness {fair['value']:.3f} [{fair['low']:.3f}, {fair['high']:.3f}]"
-    said += f"  perplexity {m['perplexity']['value']:.4f}  unreadable {m['unclear_rate']['value']:.3f}"
-    return said + f"  refusals {m['refusal_rate']['value']:.3f}  distinct-2 {m['distinct_2']['value']:.3f}"
+    shown = dict(fairness="fairness", perplexity="perplexity", unclear_rate="unreadable", refusal_rate="refusals")
+    told = (f"{called} {estimate_text(m[key])}" for key, called in (shown | dict(distinct_2="distinct-2")).items())
+    return f"[{name}] " + "  ".join(told)
 
 # %% ../../nbs/run/60_compare_baselines.ipynb #0c9b2f38
 def run_baselines(

@@ -17,6 +17,7 @@ from ..analysis.reading_measures import ReadingSettings, measure_reading
 from ..analysis.real_reading import CATEGORIES, RealReading
 from ..core.devices import get_device
 from ..core.errors import ConfigError
+from ..core.estimates import estimate_text
 from ..core.files import read_jsonl, write_json, write_jsonl
 from ..core.run_folder import RunFolder, folder_lock, git_commit
 from ..core.seeds import to_plain
@@ -83,9 +84,7 @@ def print_choice(choice: dict) -> None:  # name of a model: of `choose_bbq`
 
 def _told(e):
     """An estimate for the eye."""
-    if e["value"] is None:
-        return "-"
-    return f"{e['value']:.3f}" + ("" if e["low"] is None else f" [{e['low']:.3f}, {e['high']:.3f}]")
+    return "-" if e["value"] is None else estimate_text(e)
 
 # %% ../../nbs/run/62_regift_commands.ipynb #4d018dfa
 SHOWN = (

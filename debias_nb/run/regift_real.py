@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..analysis.real_reading import MANNERS, RealReading, bbq_items, measure_real
+from ..core.estimates import estimate_text
 from ..core.files import read_json, write_json, write_jsonl
 from ..core.run_folder import environment, folder_lock, said_settings
 from ..core.seeds import stable_hash, to_plain
@@ -79,9 +80,7 @@ def reading_table(
 
 def _told(e):
     """An estimate for the eye."""
-    if e["value"] is None:
-        return "-"
-    return f"{e['value']:.3f}" + ("" if e["low"] is None else f" [{e['low']:.3f}, {e['high']:.3f}]")
+    return "-" if e["value"] is None else estimate_text(e)
 
 # %% ../../nbs/run/64_regift_real.ipynb #e44f4c58
 def measured(

@@ -19,6 +19,7 @@ from .text_judges import checked_scores
 from ..metrics.agreement import auc_estimate
 from ..metrics.intervals import bootstrap_score
 from ...core.errors import DataError
+from ...core.estimates import estimate_text
 from ...core.files import numbered_rows
 
 # %% ../../../nbs/analysis/judges/40_judge_check.ipynb #76972fc7
@@ -119,9 +120,7 @@ _ORDER = ("auc", "precision", "recall", "specificity", "kappa", "calibration_err
 def _shown(e):
     if e["value"] is None:
         return "not defined"
-    if e["low"] is None:
-        return f"{e['value']:.2f} (no interval)"
-    return f"{e['value']:.2f} [{e['low']:.2f}, {e['high']:.2f}]"
+    return estimate_text(e) + (" (no interval)" if e["low"] is None else "")
 
 
 @dataclass(frozen=True)
