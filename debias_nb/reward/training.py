@@ -364,7 +364,7 @@ def train_reward(
         network, tokenizer, history, steps, rows = fit(data, config, folder, taxonomy, extra, device)
         model = RewardModel(network, tokenizer, config.max_length, device=device)
         scale = calibrate_on(model, data.get("validation", []), config, taxonomy)
-        info = dict(config=asdict(config), data_hash=stable_hash(data.get("train", [])), calibration=scale)
+        info: dict = dict(config=asdict(config), data_hash=stable_hash(data.get("train", [])), calibration=scale)
         info |= dict(own_rows=len(extra))
         model.save_pretrained(folder, **info)
         shutil.rmtree(folder / ".trainer", ignore_errors=True)
