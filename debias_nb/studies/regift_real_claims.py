@@ -77,6 +77,18 @@ REAL_CLAIMS = (  # (claim, the paper says, claim of the small world or None, [(p
         [("short", "correct", "ambig", 0.05), ("short", "correct", "disambig", 0.05)],
     ),
     ("its own right traces do as well, to 5 points", "not asked", None, [("own", "correct", "ambig", 0.05)]),
+    (
+        "with passages without the evidence, ambiguous accuracy rises by 40 points",
+        "not asked",
+        None,
+        [("contrasts", "zero_shot", "ambig", -0.40), ("contrasts_all", "zero_shot", "ambig", -0.40)],
+    ),
+    (
+        "with them, disambiguated accuracy falls by 3 points at most",
+        "not asked",
+        None,
+        [("contrasts", "zero_shot", "disambig", 0.03), ("contrasts_all", "zero_shot", "disambig", 0.03)],
+    ),
 )
 
 # %% ../../nbs/studies/73_regift_real_claims.ipynb #191908b6

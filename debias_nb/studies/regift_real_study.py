@@ -51,6 +51,7 @@ REAL_SETTINGS = {
         RealSetting("short", "shortest traces", traces=dict(style="short")),
         RealSetting("own", "its own right traces", traces={}, own=True),
         RealSetting("contrasts", "correct traces, some passages without the evidence", traces={}, contrasts=0.6),
+        RealSetting("contrasts_all", "the same, as many as there are", traces={}, contrasts=1.0),
     )
 }
 
