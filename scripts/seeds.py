@@ -10,7 +10,6 @@ each variant.
 """
 
 import argparse
-import math
 import os
 import sys
 import threading
@@ -21,9 +20,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from dataclasses import replace
 
-from scipy import stats
-
 from debias_nb.analysis.judges.rule_judge import RuleJudge
+from debias_nb.analysis.metrics.intervals import t_half_width
 from debias_nb.analysis.policy_measures import READING, MeasureSettings, evaluate_policy
 from debias_nb.core.errors import ConfigError, DebiasError
 from debias_nb.core.files import read_json, write_json, write_jsonl
@@ -129,7 +127,7 @@ def interval(values):
     m = sum(values) / n
     if n < 2:
         return dict(value=m, low=None, high=None, n=n, values=values)
-    h = float(stats.t.ppf(0.975, n - 1)) * math.sqrt(sum((v - m) ** 2 for v in values) / (n - 1) / n)
+    h = t_half_width(values)
     return dict(value=m, low=m - h, high=m + h, n=n, values=values)
 
 

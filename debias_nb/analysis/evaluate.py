@@ -242,14 +242,14 @@ def _evaluate(config, out, model, tokenizer, distributed, again, main, log):
     scorer = Scorer(model, tokenizer, config.token_budget, cache=out / "cache.jsonl", distributed=distributed, log=log)
     weights, reads = model_fingerprint(model), tokenizer_fingerprint(tokenizer)
     kept = old["results"] if old and not _other_settings(old, plain) else {}
-    same = lambda found: found.get("weights") == weights and found.get("tokenizer", reads) == reads
+    same = lambda found: found.get("weights") == weights and found.get("tokenizer") == reads
     results = {name: found for name, found in kept.items() if not again or same(found)}
     for name, (task, items) in sets.items():
         data = stable_hash(items)
         if name in results and not again and (out / f"{name}.jsonl").is_file():
             _require_same(out, name, "data", results[name].get("data"), data)
             _require_same(out, name, "weights", results[name].get("weights"), weights)
-            _require_same(out, name, "tokenizer", results[name].get("tokenizer", reads), reads)
+            _require_same(out, name, "tokenizer", results[name].get("tokenizer"), reads)
             log(f"[{name}] already there, kept")
             continue
         log(f"[{name}] running")

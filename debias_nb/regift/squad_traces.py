@@ -172,7 +172,8 @@ def with_contrasts(
     random = rng(seed, "contrasts")
     chosen = random.sample(places, round(share * len(places)))
     new = random.sample([task for task in cut if task], min(len(chosen), sum(map(bool, cut))))
-    return [dict(zip(chosen, new)).get(k, task) for k, task in enumerate(tasks)]
+    replaced = dict(zip(chosen, new))
+    return [replaced.get(k, task) for k, task in enumerate(tasks)]
 
 # %% ../../nbs/regift/25_squad_traces.ipynb #8be7592c
 def squad_traces(

@@ -111,11 +111,9 @@ def _digest(file):
 
 
 def _is_measured(folder, asked):
-    """Whether numbers lie there that belong to this; older versions did not write down what theirs belong to."""
-    if not (folder / "metrics.json").is_file():
-        return False
+    """Whether numbers lie there that belong to this."""
     kept = folder / "measured.json"
-    return not kept.is_file() or read_json(kept) == asked
+    return (folder / "metrics.json").is_file() and kept.is_file() and read_json(kept) == asked
 
 # %% ../../nbs/run/60_compare_baselines.ipynb #ca8b8c08
 def _line(name, m):

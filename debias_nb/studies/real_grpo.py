@@ -11,8 +11,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from ..analysis.metrics.intervals import t_half_width
 from ..core.files import read_json
 from ..core.repository import repository
 
@@ -88,7 +88,7 @@ def summed_up(
     each = np.array([value for value, *_ in values])
     if len(each) == 2:  # an interval from two values would be all of the axis
         return each.mean(), each.min(), each.max()
-    half = stats.t.ppf(0.975, len(each) - 1) * each.std(ddof=1) / np.sqrt(len(each))
+    half = t_half_width(each)
     return each.mean(), each.mean() - half, each.mean() + half
 
 

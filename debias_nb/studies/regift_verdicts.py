@@ -7,12 +7,10 @@ __all__ = ['CLAIMS', 'over_seeds', 'contrast', 'verdict_of', 'verdicts', 'Verdic
 
 # %% ../../nbs/studies/22_regift_verdicts.ipynb #fb546aa4
 import html
-import math
 
 import numpy as np
-from scipy import stats
 
-from ..analysis.metrics.intervals import estimate
+from ..analysis.metrics.intervals import estimate, t_half_width
 
 # %% ../../nbs/studies/22_regift_verdicts.ipynb #6327e46a
 def over_seeds(
@@ -24,7 +22,7 @@ def over_seeds(
         return estimate(None, 0)
     if len(x) == 1:
         return estimate(x[0], 1)
-    half = stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x))
+    half = t_half_width(x)
     return estimate(x.mean(), len(x), x.mean() - half, x.mean() + half)
 
 # %% ../../nbs/studies/22_regift_verdicts.ipynb #b05285eb

@@ -7,13 +7,12 @@ __all__ = ['over_seeds', 'estimate_of', 'change_over_seeds', 'change_verdict', '
            'RunComparison', 'compare_groups']
 
 # %% ../../../nbs/analysis/report/54_runs_compared.ipynb #52b670ed
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
+from ..metrics.intervals import t_half_width
 from ..metrics.paired_tests import paired_tests
 from .comparable import same_items, why_apart
 from .estimates import has_interval
@@ -33,7 +32,7 @@ def over_seeds(
     out = dict(value=mean, n=k, low=None, high=None, lowest=float(x.min()), highest=float(x.max()), spread=None)
     if k > 1:
         spread = float(x.std(ddof=1))
-        half = float(stats.t.ppf(0.975, k - 1)) * spread / math.sqrt(k)
+        half = t_half_width(x)
         low, high = mean - half, mean + half
         out |= dict(spread=spread, low=max(0.0, low) if share else low, high=min(1.0, high) if share else high)
     return out
