@@ -25,6 +25,27 @@ KINDS = {  # where a page of nbs/pages stands; the rest are explanations
     "errors_and_remedies",
     "Project": "files",
 }
+WRITTEN = {  # words that a title does not write in small letters
+    "grpo": "GRPO",
+    "regift": "ReGiFT",
+    "squad": "SQuAD",
+    "bbq": "BBQ",
+    "ccbbq": "CC-BBQ",
+    "llm": "LLM",
+    "lm": "LM",
+    "trl": "TRL",
+    "stereoset": "StereoSet",
+    "crows": "CrowS",
+    "hatecheck": "HateCheck",
+    "redditbias": "RedditBias",
+    "seegull": "SeeGULL",
+    "cold": "COLD",
+    "bold": "BOLD",
+    "cbbq": "CBBQ",
+    "winobias": "WinoBias",
+    "gguf": "GGUF",
+    "yaml": "YAML",
+}
 PROJECT = {  # files of the repository that are pages
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
@@ -198,7 +219,8 @@ class Page:
 def title(path):
     """A notebook's name as a heading."""
     name = re.search(r"^# (.+)", source(read_nb(path)["cells"][0]), re.M)[1]
-    return (name[0].upper() + name[1:]).replace("_", " ")
+    words = [WRITTEN.get(word, word) for word in name.replace("_", " ").split(" ")]
+    return words[0][0].upper() + " ".join(words)[1:]
 
 
 def write_notebook(path):
