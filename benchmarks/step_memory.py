@@ -3,8 +3,9 @@
     python benchmarks/step_memory.py --shape smollm2-135m --prompts 4
     python benchmarks/step_memory.py --shape llama-3.1-8b --device cuda --bits 4
 
-On a GPU the peak is torch's own count; on a CPU it is how much the process grew (resident set), allocator's slack
-included. Two steps: Adam's moments exist from the second on. Prints one JSON object; random weights of the shape.
+The peak is torch's own count of what it holds: kept by CUDA on a GPU, added up from the profiler's events on a CPU.
+On a CPU the growth of the process is told beside it; it also holds what the allocator keeps.
+Two steps: Adam's moments exist from the second on. Prints one JSON object; random weights of the shape.
 """
 
 import argparse
@@ -51,20 +52,50 @@ def in_four_bits(model, dtype):
     return model
 
 
-def held_bytes(device) -> int:
-    """What is held now."""
-    gc.collect()
-    if device.type == "cuda":
+class CudaCount:
+    """The most that CUDA held for torch, in bytes, from `begin` on."""
+
+    def __init__(self, device):
+        gc.collect()
         torch.cuda.empty_cache()
-        return torch.cuda.memory_allocated(device)
-    return psutil.Process().memory_info().rss
+        self.device, self.before = device, torch.cuda.memory_allocated(device)
+
+    def begin(self):
+        """What it took to make the model does not count."""
+        torch.cuda.reset_peak_memory_stats(self.device)
+
+    def end(self) -> dict:
+        """Bytes by way of counting; the first is compared with the calculation."""
+        return {"torch's allocations": torch.cuda.max_memory_allocated(self.device) - self.before}
 
 
-def peak_bytes(device) -> int:
-    """The highest so far: of torch's allocations on a GPU, of the process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+class CpuCount:
+    """The same on a CPU, where torch keeps no count: the profiler tells every allocation and release."""
+
+    def __init__(self, device):
+        gc.collect()
+        self.grown = psutil.Process().memory_info().rss
+        self.profiler = torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+        )
+        self.profiler.start()
+
+    def begin(self):
+        """From here on the peak counts; what was made before is held all the same."""
+        self.begun = time.time_ns()
+
+    def end(self) -> dict:
+        """Bytes by way of counting; the first is compared with the calculation."""
+        self.profiler.stop()
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - self.grown
+        events = self.profiler.profiler.kineto_results.events()
+        changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+        held = peak = 0
+        for moment, change in changes:
+            held += change
+            if moment >= self.begun:
+                peak = max(peak, held)
+        return {"torch's allocations": peak, "growth of the process": grown}
 
 
 def of_one_length(tokenizer, prompts: list[str]) -> tuple[list[str], int]:
@@ -93,15 +124,17 @@ def measure(
         return (in_four_bits(model, dtype) if bits == 4 else model), tokenizer
 
     material = replace(from_shapes(shape, reward_shape, device, texts), policy=policy, prompts=prompts)
-    before, begun, settings = held_bytes(device), time.perf_counter(), replace(settings, steps=2)
+    settings, begun = replace(settings, steps=2), time.perf_counter()
+    count = CudaCount(device) if device.type == "cuda" else CpuCount(device)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer("as set", material, settings, Path(folder), device)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)  # what it took to make the model does not count
+        count.begin()
         trainer.train()
-    measured, size = peak_bytes(device) - before, torch.finfo(dtype).bits // 8
+        counted = count.end()
+    measured, size = next(iter(counted.values())), torch.finfo(dtype).bits // 8
     reward = parameters(meta_model(reward_shape, HEADS))
-    cost = step_cost(meta_model(shape), settings, length, reward, 0.5 if bits == 4 else size)
+    bytes_each, triton = 0.5 if bits == 4 else size, device.type == "cuda"
+    cost = step_cost(meta_model(shape), settings, length, reward, bytes_each, triton=triton)
     off = cost["peak"] / measured - 1
     return dict(
         what=material.what,
@@ -110,8 +143,9 @@ def measure(
         prompt_tokens=length,
         tokens_per_answer=tokens_per_answer(trainer),
         seconds=round(time.perf_counter() - begun, 2),
-        counted="torch's allocations" if device.type == "cuda" else "growth of the process",
+        counted=next(iter(counted)),
         measured_gib=round(measured / GIB, 3),
+        measured_gib_by={way: round(found / GIB, 3) for way, found in counted.items()},
         calculated_gib=round(cost["peak"] / GIB, 3),
         calculated={what: round(part / GIB, 4) for what, part in cost["memory"].items() if part},
         off=round(off, 3),
