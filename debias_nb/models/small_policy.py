@@ -16,6 +16,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
+from ..core.devices import get_device
 from ..core.extras import need
 from ..core.files import write_json
 from ..core.progress import progress, show_progress
@@ -161,7 +162,7 @@ class _ChatTrainer(Trainer):
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
 # %% ../../nbs/models/12_small_policy.ipynb #fe2f8b13
-def _fit(model, rows, config, pad):
+def _fit(model, rows, config, pad, device):
     """One pass over `rows` in their order; returns the log."""
     with tempfile.TemporaryDirectory() as folder:
         args = TrainingArguments(
@@ -180,7 +181,7 @@ def _fit(model, rows, config, pad):
             save_strategy="no",
             logging_steps=25,
             remove_unused_columns=False,
-            use_cpu=not torch.cuda.is_available(),
+            use_cpu=device.type == "cpu",
             disable_tqdm=not show_progress(),
         )
         trainer = _ChatTrainer(model=model, args=args, train_dataset=rows, data_collator=_Padded(pad))
@@ -193,6 +194,7 @@ def train_base(
     texts,  # an iterator of (kind, prompt, answer), such as `small_world.world_texts`
     config: PolicyConfig,  # size and training
     folder: str | Path,  # receives the model (safetensors), the tokenizer and `training_log.json`
+    device: str = "auto",
 ) -> TrainingResult:  # its summary: parameters, tokens, documents, final loss
     """Train the small policy from nothing and save it."""
     need("accelerate")
@@ -203,7 +205,7 @@ def train_base(
     model = small_policy(tokenizer, config)
     rows = [weighted_tokens(tokenizer, prompt, answer, config.user_weight) for _, prompt, answer in documents]
     rows = by_length(rows, config.batch_size, rng(config.seed, "batches"))
-    history = _fit(model, rows, config, tokenizer.pad_token_id)
+    history = _fit(model, rows, config, tokenizer.pad_token_id, get_device(device))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(Path(folder) / "training_log.json", history)

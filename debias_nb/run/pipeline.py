@@ -21,7 +21,7 @@ from ..core.files import atomic_path, read_json, write_json
 from ..core.run_folder import RunFolder, environment
 from ..core.seeds import stable_hash
 from .analysis_stage import analyse_model, models_of
-from .machine import check_machine, run_device
+from .machine import check_machine, on_device, run_device
 from .presets import RunConfig
 from .real_analysis import analyse_text_model
 from debias_nb.run.real_stages import (
@@ -110,6 +110,7 @@ def run_pipeline(
     out: str | Path,  # the run's folder
     command: str = "",  # printed in the report as the way to repeat it
     log=print,
+    device: str | None = None,  # 'cpu', 'cuda', ...; None: as the preset says
 ) -> dict:  # what `metrics.json` holds
     """Run every stage that is not finished yet, then write metrics, figures and report."""
     check_machine(config)
@@ -118,8 +119,9 @@ def run_pipeline(
     write_json(run / "environment.json", env)
     need(*TRAINING)
     quiet_libraries()
-    for name, stage in stages_of(config).items():
-        run.stage(name, lambda folder, stage=stage: stage(run, config, folder), log=log)
+    with on_device(device):
+        for name, stage in stages_of(config).items():
+            run.stage(name, lambda folder, stage=stage: stage(run, config, folder), log=log)
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     metrics = collect(run, config, command, env) | run_details(run, list(models_of(config)))
     write_json(run / "metrics.json", metrics)

@@ -56,6 +56,9 @@ def run(
     ] = None,
     encoder: Annotated[str | None, Parameter(help="encoder of the reward model, folder or hub name")] = None,
     taxonomy: Annotated[str | None, Parameter(help="YAML file of groups of your own that the run is about")] = None,
+    device: Annotated[
+        str | None, Parameter(help="cpu, cuda, cuda:1, mps or auto; left out: cpu for tiny and smoke, else auto")
+    ] = None,
     changes: Changes = Changes(),
 ) -> int:
     """The full pipeline: synthesise, train, debias, analyse, report. Goes on after the last finished stage."""
@@ -66,7 +69,8 @@ def run(
     config = changes.apply(config)
     from debias_nb.run.pipeline import run_pipeline  # slow to import, and --print-config does without
 
-    metrics = run_pipeline(config, out, repeat_command(preset, out, seed, policy, encoder, changes, taxonomy), log=_say)
+    command = repeat_command(preset, out, seed, policy, encoder, changes, taxonomy, device)
+    metrics = run_pipeline(config, out, command, log=_say, device=device)
     print_models(metrics["models"])
     return 0
 
@@ -75,9 +79,10 @@ def _say(line):
     print(line, flush=True)
 
 
-def repeat_command(preset, out, seed, policy, encoder, changes, taxonomy=None) -> str:
+def repeat_command(preset, out, seed, policy, encoder, changes, taxonomy=None, device=None) -> str:
     """The command that repeats a run."""
-    options = dict(preset=preset, out=out, seed=seed, policy=policy, encoder=encoder, taxonomy=taxonomy)
+    options = dict(preset=preset, out=out, seed=seed, policy=policy, encoder=encoder)
+    options |= dict(taxonomy=taxonomy, device=device)
     options["config"] = changes.config
     parts = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
     if changes.set:

@@ -76,7 +76,7 @@ def stage_base(run: RunFolder, config: RunConfig, folder: Path) -> dict:
         return dict(source=config.model, parameters=sum(p.numel() for p in model.parameters()))
     world, rates = world_of(config)
     texts = world_texts(world, rates, config.world, load_grammar(config.synthesis.profile))
-    return train_base(texts, config.policy, folder).summary
+    return train_base(texts, config.policy, folder, run_device(config)).summary
 
 # %% ../../nbs/run/20_stages.ipynb #5562275d
 def stage_reward(run: RunFolder, config: RunConfig, folder: Path) -> dict:
