@@ -128,7 +128,7 @@ def listed(parts):
 REAL_ROWS = {  # name: where it stands in a result, how it is written, with its interval or not
     "unfair answers about held-out groups": ("fairness", lambda share: f"{100 * (1 - share):.0f}", True),
     "refusals": ("refusal_rate", lambda share: f"{100 * share:.1f} %", False),
-    "SQuAD F1": ("squad_f1", lambda share: f"{100 * share:.1f} %", False),
+    "SQuAD F1": ("squad_f1", lambda share: f"{100 * share:.0f}", True),
     "perplexity of real English": ("perplexity", lambda value: f"{value:.1f}", False),
     "gap in likelihood between prompts about two groups": ("likelihood_swap_gap", lambda value: f"{value:.2f}", False),
 }
@@ -152,8 +152,8 @@ def real_headline():
     lines = [
         "On a **pretrained model** (SmolLM2-135M-Instruct, CPU) GRPO changes the answers to prompts about held-out "
         "groups in held-out wordings. The judge learnt from other sentences and files than the reward, and was "
-        "checked against labels of people. All measures, and where that judge errs: "
-        "[study](studies/74_real_grpo.ipynb).",
+        "checked against labels of people (it is at chance on Reddit text about women). The seeds share one reward and "
+        "one judge. All measures, and where that judge errs: [study](studies/74_real_grpo.ipynb).",
         "",
         "| before → after | " + " | ".join(f"seed {base['seed']}" for base, _ in runs) + " |",
         "|---" * (len(runs) + 1) + "|",
@@ -164,7 +164,14 @@ def real_headline():
     return "\n".join([*lines, *real_others(folder)])
 
 
-OTHER_WAYS = {"prompting": "telling the model to be fair", "dpo": "DPO", "best_of_n": "best of four by the same reward"}
+OTHER_WAYS = {
+    "sft": "fine-tuning on neutral answers, which this judge misreads,",
+    "prompting": "telling the model to be fair",
+    "dpo": "DPO",
+    "best_of_n": "best of four by the same reward",
+    "decoupled": "GRPO with decoupled rewards",
+    "constrained": "GRPO with quality as a constraint",
+}
 
 
 def real_others(folder):
