@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEPTH', 'sweep_partials', 'writable_place', 'to_disk', 'full_disk_named', 'atomic_path', 'require_ours', 'write_text',
            'write_json', 'write_jsonl', 'JsonFault', 'decode_json', 'parse_json', 'read_json', 'numbered_lines',
-           'numbered_rows', 'read_jsonl', 'check_row']
+           'numbered_rows', 'read_jsonl']
 
 # %% ../../nbs/core/40_files.ipynb #37f59965
 import errno
@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil
 
 from .errors import ConfigError, DataError, DebiasError
+from .rows import check_row
 from .seeds import to_plain
 
 # %% ../../nbs/core/40_files.ipynb #4529e96a
@@ -398,24 +399,3 @@ def read_jsonl(
     if not rows:
         raise DataError("holds no rows", file=path, remedy="Write the file again; an empty data set cannot be used")
     return rows
-
-# %% ../../nbs/core/40_files.ipynb #559978ce
-def check_row(row, required: dict, file=None, line: int | None = None) -> None:
-    """Raise `DataError` unless `row` is a dict with each field of `required`, of its type."""
-    if not isinstance(row, dict):
-        raise DataError("is not a JSON object", file=file, line=line, remedy="Each line must be {...}")
-    for field, types in required.items():
-        if field not in row:
-            remedy = f"Each row needs: {', '.join(required)}"
-            raise DataError("is missing", file=file, line=line, field=field, remedy=remedy)
-        if what := _wrong(row[field], types if isinstance(types, tuple) else (types,)):
-            raise DataError(what[0], file=file, line=line, field=field, remedy=what[1])
-
-
-def _wrong(value, types):
-    """What is wrong with one value, and the remedy."""
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
-        return f"is {type(value).__name__}, expected {' or '.join(t.__name__ for t in types)}", "Correct its type"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "is not a finite number", "Replace it"
-    return None
