@@ -49,21 +49,6 @@ def _filled(text):
 Filled = Annotated[str, AfterValidator(_filled)]
 
 # %% ../../nbs/core/38_rows.ipynb #rows0011
-def _place(value, path):
-    """Where a fault is: keywords of `DataError`."""
-    names, holder, place = [], None, {}
-    for key in path:
-        if not isinstance(value, (dict, list)) or isinstance(key, str) != isinstance(value, dict):
-            break  # what follows names a type
-        names.append(str(key))
-        if hasattr(value, "at"):
-            holder, place = (value, key), value.at(key)
-        elif holder and isinstance(value, list):
-            place = holder[0].at(holder[1], key)
-        value = value[key] if isinstance(value, list) or key in value else None
-    return dict(field=".".join(names) or None) | place
-
-# %% ../../nbs/core/38_rows.ipynb #rows0012
 _WANT = dict(
     string_type=("a text", "Put texts such as yes, no or 2000 in quotes"),
     bool_type=("true or false", "Write true or false, without quotes"),
@@ -75,6 +60,23 @@ _WANT = dict(
 )
 
 
+def _place(value, fault):
+    """Where a fault is: keywords of `DataError`."""
+    names, holder, place = [], None, {}
+    for key in (*fault["loc"], fault.get("ctx", {}).get("field")):
+        if not isinstance(value, (dict, list)) or not isinstance(key, str if isinstance(value, dict) else int):
+            break
+        if isinstance(value, dict) and key not in value and fault["type"] in _WANT:
+            break  # what follows names a type of a union
+        names.append(str(key))
+        if hasattr(value, "at"):
+            holder, place = (value, key), value.at(key)
+        elif holder and isinstance(value, list):
+            place = holder[0].at(holder[1], key)
+        value = value[key] if isinstance(value, list) or key in value else None
+    return dict(field=".".join(names) or None) | place
+
+# %% ../../nbs/core/38_rows.ipynb #rows0012
 def _words(faults, model):
     """What is wrong with one value, and the remedy; of a union each type has its fault."""
     first = next((f for f in faults if f["type"] not in _WANT), faults[0])
@@ -85,6 +87,8 @@ def _words(faults, model):
         return "is missing", f"Needed here: {', '.join(_names(model, first['loc'], needed=True))}"
     if kind == "extra_forbidden":
         return "unknown field", f"Fields here: {', '.join(_names(model, first['loc']))}"
+    if kind == "too_short" and not value:
+        return "is empty", "Fill it in, or remove it"
     if kind not in _WANT:
         return f"is {value!r:.80}", first["msg"].replace("Input should", "It should").replace(
             "List should", "It should"
@@ -99,17 +103,17 @@ def _words(faults, model):
 
 def _names(model, path, needed=False):
     """The fields of the model at a path."""
-    fields = getattr(model, "model_fields", None)
-    if fields is None:
+    if not hasattr(model, "model_fields"):
         return list(model.__annotations__)
-    for hint in (fields[name].annotation for name in path[:1] if name in fields):
-        inner = [h for h in (hint, *get_args(hint)) if hasattr(h, "model_fields")]
-        if inner and len(path) > 1:
-            return _names(inner[0], path[1:], needed)
-    return [name for name, f in fields.items() if f.is_required() or not needed]
+    for name in path[:-1]:
+        if name in model.model_fields:
+            hint = model.model_fields[name].annotation
+            model = next((h for h in (hint, *get_args(hint)) if hasattr(h, "model_fields")), model)
+    return [name for name, f in model.model_fields.items() if f.is_required() or not needed]
 
 # %% ../../nbs/core/38_rows.ipynb #rows0014
 _adapter = cache(TypeAdapter)
+_FIRST = ("extra_forbidden", "missing")  # a name that is wrong explains the rest
 
 
 def read_as(
@@ -123,12 +127,10 @@ def read_as(
         return _adapter(kind).validate_python(value)
     except ValidationError as error:
         faults = error.errors(include_url=False)
-    first = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-    named = filter(None, [first.get("ctx", {}).get("field")])
-    place, given = _place(value, (*first["loc"], *named)), dict(file=file, line=line)
-    same = [f for f in faults if _place(value, f["loc"]) == _place(value, first["loc"])]
-    what, remedy = _words(same, kind)
-    raise DataError(what, **(given | place), remedy=remedy)
+    first = min(faults, key=lambda f: _FIRST.index(f["type"]) if f["type"] in _FIRST else len(_FIRST))
+    place = _place(value, first)
+    what, remedy = _words([f for f in faults if _place(value, f) == place], kind)
+    raise DataError(what, **(dict(file=file, line=line) | place), remedy=remedy)
 
 # %% ../../nbs/core/38_rows.ipynb #rows0015
 @cache

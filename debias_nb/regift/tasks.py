@@ -11,10 +11,12 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import DataError
 from ..core.extras import need
-from ..core.files import check_row, read_json
+from ..core.files import read_json
+from ..core.rows import Row, read_as
 from ..core.seeds import rng, stable_hash
 from ..synthesis.reading import NOT_KNOWN, ReadingItem, general_item, social_words
 from ..synthesis.taxonomy import Taxonomy
@@ -71,6 +73,33 @@ def world_tasks(
         seen.setdefault(task.id, task)
     return list(seen.values())
 
+# %% ../../nbs/regift/10_tasks.ipynb #squadrows
+class _Answer(Row):
+    text: str
+    answer_start: Any = None
+
+
+class _Question(Row):
+    id: str
+    question: str
+    answers: list[_Answer]
+    plausible_answers: list[_Answer] | None = None
+    is_impossible: Any = None
+
+
+class _Paragraph(Row):
+    context: str
+    qas: list[_Question]
+
+
+class _Article(Row):
+    title: Any = ""
+    paragraphs: list[_Paragraph] = []
+
+
+class _Squad(Row):
+    data: list[_Article]
+
 # %% ../../nbs/regift/10_tasks.ipynb #3e4d41d7
 HOW_TO_GET = (
     "Get train-v2.0.json from https://rajpurkar.github.io/SQuAD-explorer/ (CC BY-SA 4.0) and pass its path, "
@@ -94,13 +123,12 @@ def load_squad(
     if not (isinstance(raw, dict) and isinstance(raw.get("data"), list)):
         remedy = 'The official file is {"data": [{"paragraphs": [...]}]}'
         raise DataError("is not in SQuAD format", file=path, field="data", remedy=remedy)
-    for i, article in enumerate(raw["data"]):
-        for j, paragraph in enumerate(article.get("paragraphs", [])):
-            check_row(paragraph, dict(context=str, qas=list), path)
-            for k, question in enumerate(paragraph["qas"]):
+    for i, article in enumerate(read_as(_Squad, raw, path).data):
+        for j, paragraph in enumerate(article.paragraphs):
+            for k, question in enumerate(paragraph.qas):
                 where = f"data[{i}].paragraphs[{j}].qas[{k}]"
-                task = _squad_task(question, paragraph["context"], path, where, seen)
-                out.append(replace(task, article=str(article.get("title", ""))))
+                task = _squad_task(question, paragraph.context, path, where, seen)
+                out.append(replace(task, article=str(article.title)))
     if not out:
         raise DataError("holds no questions", file=path, remedy=HOW_TO_GET)
     return out
@@ -120,23 +148,23 @@ def _squad_file(path):
 
 def _squad_task(question, context, path, where, seen):
     """One question of the file, checked; `seen` holds the ids so far."""
-    check_row(question, dict(id=str, question=str, answers=list), path)
-    if question["id"] in seen:
-        raise DataError(f"the id {question['id']} occurs twice", file=path, field=where, remedy="Remove one")
-    seen.add(question["id"])
-    texts, at = _spans(question["answers"], context)
-    plausible, near = _spans(question.get("plausible_answers") or [], context)
-    if bool(question.get("is_impossible", not texts)) == bool(texts):
+    if question.id in seen:
+        raise DataError(f"the id {question.id} occurs twice", file=path, field=where, remedy="Remove one")
+    seen.add(question.id)
+    texts, at = _spans(question.answers, context)
+    plausible, near = _spans(question.plausible_answers or [], context)
+    impossible = question.is_impossible if "is_impossible" in question.model_fields_set else not texts
+    if bool(impossible) == bool(texts):
         remedy = "An impossible question has no answers"
         raise DataError("is_impossible and answers contradict each other", file=path, field=where, remedy=remedy)
-    asked, at = question["question"].strip(), at if texts else near
-    return Task(question["id"], context.strip(), asked, texts, path.name, at=at, plausible=plausible)
+    asked, at = question.question.strip(), at if texts else near
+    return Task(question.id, context.strip(), asked, texts, path.name, at=at, plausible=plausible)
 
 
 def _spans(answers, context):
     """The distinct texts, and where the first stands in the stripped passage (None where the file does not say)."""
-    texts = tuple(dict.fromkeys(answer["text"].strip() for answer in answers))
-    start = answers[0].get("answer_start") if answers else None
+    texts = tuple(dict.fromkeys(answer.text.strip() for answer in answers))
+    start = answers[0].answer_start if answers else None
     if not isinstance(start, int):
         return texts, None
     return texts, max(0, start - (len(context) - len(context.lstrip())))
