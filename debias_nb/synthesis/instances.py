@@ -8,10 +8,12 @@ __all__ = ['HEADS', 'GRADES', 'EXPECTED', 'FIELDS', 'BILINGUAL_FIELDS', 'Scores'
 
 # %% ../../nbs/synthesis/20_instances.ipynb #490cc798
 from dataclasses import dataclass, field, fields, make_dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field, create_model
 
 from ..core.errors import DataError
-from ..core.files import check_row
+from ..core.rows import Filled, Row, read_as
 
 # %% ../../nbs/synthesis/20_instances.ipynb #2b403683
 class Scores(NamedTuple):
@@ -120,21 +122,23 @@ class BilingualInstance(Instance):
 # %% ../../nbs/synthesis/20_instances.ipynb #30253241
 FIELDS = {f.name: list if f.name == "responses" else f.type for f in fields(Instance)}
 BILINGUAL_FIELDS = {f.name: f.type for f in fields(BilingualInstance) if f.name not in FIELDS}
-_RESPONSE = {f.name: (int, float) if f.name in HEADS else str for f in fields(Response)}
 
 # %% ../../nbs/synthesis/20_instances.ipynb #a0e4d053
-def _check_response(row, place):
-    check_row(row, _RESPONSE, place["file"], place["line"])
-    if row["grade"] not in GRADES:
-        remedy = f"Grades: {', '.join(GRADES)}"
-        raise DataError(f"unknown grade {row['grade']!r}", **place, field="grade", remedy=remedy)
-    if not row["text"].strip():
-        raise DataError(
-            f"the {row['grade']} response is empty", **place, field="text", remedy="Remove the row or fill it"
-        )
-    for head in HEADS:
-        if not 0 <= row[head] <= 1:
-            raise DataError(f"is {row[head]}", **place, field=head, remedy="Scores lie between 0 and 1")
+def _model(kind, stricter):
+    """The model of a row: every field of the class, of its type or a stricter one."""
+    hints: dict[str, Any] = {f.name: (stricter.get(f.name, f.type), ...) for f in fields(kind)}
+    return create_model(kind.__name__, __base__=Row, **hints)
+
+
+_RANGE = Field(ge=0, le=1)
+_SCORE = Annotated[int, _RANGE] | Annotated[float, _RANGE]
+_ANSWER = _model(Response, dict(grade=Literal[tuple(GRADES)], text=Filled, **dict.fromkeys(HEADS, _SCORE)))
+_STRICTER = dict(
+    **dict.fromkeys(("prompt", "neutral", "biased"), Filled),
+    **dict.fromkeys(("templates", "swap"), dict[str, str]),
+    responses=Annotated[list[_ANSWER], Field(min_length=1)],  # type: ignore[valid-type]
+)
+_ROWS = {kind: _model(kind, _STRICTER) for kind in (Instance, BilingualInstance)}
 
 # %% ../../nbs/synthesis/20_instances.ipynb #8644ef09
 def instance_of(
@@ -144,17 +148,6 @@ def instance_of(
     kind=Instance,  # or `BilingualInstance`
 ):  # an instance of that kind
     """A row as an instance; `DataError` names file, line and field of whatever it lacks."""
-    place = dict(file=file, line=line)
-    check_row(row, FIELDS if kind is Instance else {**FIELDS, **BILINGUAL_FIELDS}, file, line)
-    for key in ("prompt", "neutral", "biased"):
-        if not row[key].strip():
-            raise DataError("is empty", **place, field=key, remedy="Remove the row or fill it")
-    if not row["responses"]:
-        raise DataError("is empty", **place, field="responses", remedy="Give the row at least one graded answer")
-    for response in row["responses"]:
-        _check_response(response, place)
-    for key in ("templates", "swap"):
-        if not all(isinstance(text, str) for text in row[key].values()):
-            raise DataError("holds something that is no text", **place, field=key, remedy="Each value must be a text")
-    responses = tuple(Response(**{key: response[key] for key in _RESPONSE}) for response in row["responses"])
-    return kind(**{**{f.name: row[f.name] for f in fields(kind)}, "responses": responses})
+    found = vars(read_as(_ROWS[kind], row, file, line))
+    responses = tuple(Response(**vars(answer)) for answer in found["responses"])
+    return kind(**found | dict(responses=responses))
