@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from .bbq_score import bbq_score
 from .choice_task import ChoiceTask
@@ -17,6 +18,7 @@ from .files import read_csv_rows
 from .items import check_mc_item, require_one_each, share, unknown_index
 from .task import benchmark_path
 from ...core.errors import DataError
+from ...core.rows import Row, read_as
 
 # %% ../../../nbs/analysis/benchmarks/24_cbbq.ipynb #7a2fba2a
 _CBBQ_OUT = ("slot", "duplicate", "polarity_unknown")
@@ -47,6 +49,11 @@ _CBBQ_COLUMNS = (
 )
 
 
+class _CbbqRow(Row):
+    question_polarity: Literal["neg", "non_neg"]
+    label: Literal["0", "1", "2"]
+
+
 def _cbbq_file(folder, name):
     return next((p for p in (folder / f"{name}.csv", folder / name / f"{name}.csv") if p.is_file()), None)
 
@@ -56,10 +63,7 @@ def _cbbq_rows(folder):
     for name in ("ambiguous", "disambiguous"):
         file = _cbbq_file(folder, name)
         for line, row in read_csv_rows(file, _CBBQ_COLUMNS):
-            for column, values in (("question_polarity", ("neg", "non_neg")), ("label", ("0", "1", "2"))):
-                if row[column] not in values:
-                    remedy = "It is 'neg' or 'non_neg'" if column == "question_polarity" else "It is 0, 1 or 2"
-                    raise DataError(f"is {row[column]!r}", file=file, line=line, field=column, remedy=remedy)
+            read_as(_CbbqRow, row, file, line)
             yield file, line, row, name == "ambiguous"
 
 # %% ../../../nbs/analysis/benchmarks/24_cbbq.ipynb #5f5c228e

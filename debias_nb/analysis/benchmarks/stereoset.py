@@ -10,8 +10,10 @@ __all__ = ['STEREOSET_LABELS', 'LABELS', 'SPLITS', 'load_stereoset', 'stereoset_
 from collections import defaultdict
 from itertools import zip_longest
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from .crows_pairs import only_categories
 from .files import as_score, json_line, read_rows, require_new
@@ -19,7 +21,8 @@ from .pairs import SENTENCE_OPTIONS, choose_sentences, score_readable, sentence_
 from .task import BY_LETTER, USUAL, Asked, Asking, Predicted, Task, benchmark_path
 from ..metrics.intervals import bootstrap_score, estimate
 from ...core.errors import DataError
-from ...core.files import check_row, read_json
+from ...core.files import read_json
+from ...core.rows import Row, fault, read_as
 from ...core.seeds import rng
 
 # %% ../../../nbs/analysis/benchmarks/26_stereoset.ipynb #6c1fa9e9
@@ -28,20 +31,33 @@ LABELS = tuple(STEREOSET_LABELS.values())
 SPLITS = ("intrasentence", "intersentence")
 
 # %% ../../../nbs/analysis/benchmarks/26_stereoset.ipynb #2664274d
-def _stereoset_item(entry, split):
-    check_row(entry, dict(id=str, target=str, bias_type=str, context=str, sentences=list))
-    item = dict(id=entry["id"], split=split, target=entry["target"], category=entry["bias_type"])
-    item["context"] = entry["context"]
-    for sentence in entry["sentences"]:
-        check_row(sentence, dict(id=str, sentence=str, gold_label=str))
-        label = STEREOSET_LABELS.get(sentence["gold_label"])
-        if not label:
-            remedy = "It is stereotype, anti-stereotype or unrelated"
-            raise DataError(f"gold_label is {sentence['gold_label']!r}", remedy=remedy)
-        item[label], item[f"{label}_id"] = sentence["sentence"], sentence["id"]
-    gone = [label for label in LABELS if label not in item]
-    if gone:
-        raise DataError(f"has no {gone[0]} sentence", remedy="Each item needs all three")
+class _Sentence(Row):
+    id: str
+    sentence: str
+    gold_label: Literal["stereotype", "anti-stereotype", "unrelated"]
+
+
+class _Entry(Row):
+    id: str
+    target: str
+    bias_type: str
+    context: str
+    sentences: list[_Sentence]
+
+    @model_validator(mode="after")
+    def has_all_three(self):
+        gone = [label for label in STEREOSET_LABELS if label not in {s.gold_label for s in self.sentences}]
+        if gone:
+            raise fault(f"has no {gone[0]} sentence", "Each item needs all three", "sentences")
+        return self
+
+
+def _stereoset_item(row, split):
+    entry = read_as(_Entry, row)
+    item = dict(id=entry.id, split=split, target=entry.target, category=entry.bias_type, context=entry.context)
+    for sentence in entry.sentences:
+        label = STEREOSET_LABELS[sentence.gold_label]
+        item[label], item[f"{label}_id"] = sentence.sentence, sentence.id
     return item
 
 # %% ../../../nbs/analysis/benchmarks/26_stereoset.ipynb #aaecd75c
