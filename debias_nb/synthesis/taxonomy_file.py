@@ -9,15 +9,18 @@ __all__ = ['OWN_SECTIONS', 'OWN_SOURCE', 'OWN_FILE', 'load_taxonomy', 'make_taxo
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
 
 from ..core.errors import DataError
+from ..core.rows import Filled, OnlyThese, Texts, fault, read_as
 from .taxonomy import Category, Dimension, Group, Source, Stereotype, Taxonomy, article, plural
 from debias_nb.synthesis.yaml_file import (
     Section,
     check_id,
     check_slots,
     fill_slots,
-    only_fields,
     read_yaml,
     sections_of,
     take,
@@ -26,56 +29,89 @@ from debias_nb.synthesis.yaml_file import (
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #a2b4e31b
 _SECTIONS = ("sources", "dimensions", "categories")
 OWN_SECTIONS = (*_SECTIONS, "words", "basis")  # of a file of your own; the last two are for the full grammar
-_WORDS = ("neg_adj", "pos_adj", "neg_vp", "pos_vp", "neg_zh", "pos_zh")
-_SUPPORT = ("group", "mention", "category")
 
 
-def _source(id, m):
-    only_fields(m, ("citation", "url", "support", "note"))
-    support = take(m, "support")
-    if support not in _SUPPORT:
-        remedy = f"Choose from {', '.join(_SUPPORT)}"
-        raise DataError(f"{support!r} is not a kind of support", **m.at("support"), remedy=remedy)
-    return Source(id, take(m, "citation"), support, take(m, "note"), take(m, "url", default=""))
+class _Source(OnlyThese):
+    citation: Filled
+    url: Filled = ""
+    support: Literal["group", "mention", "category"]
+    note: Filled
 
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #c94a3deb
-def _dimension(id, m):
-    only_fields(m, ("name", "name_zh", *_WORDS))
-    d = Dimension(id, take(m, "name"), take(m, "name_zh"), *(take(m, k, "strings") for k in _WORDS))
-    for neg, pos in (("neg_adj", "pos_adj"), ("neg_vp", "pos_vp"), ("neg_zh", "pos_zh")):
-        both = set(getattr(d, neg)) & set(getattr(d, pos))
-        if both:
-            raise DataError(f"{sorted(both)[0]!r} is in both poles", **m.at(pos), remedy="A word belongs to one pole")
-    return d
+class _Dimension(OnlyThese):
+    name: Filled
+    name_zh: Filled
+    neg_adj: Texts
+    pos_adj: Texts
+    neg_vp: Texts
+    pos_vp: Texts
+    neg_zh: Texts
+    pos_zh: Texts
+
+    @model_validator(mode="after")
+    def poles_differ(self):
+        """A word belongs to one pole."""
+        for kind in ("adj", "vp", "zh"):
+            both = set(getattr(self, f"neg_{kind}")) & set(getattr(self, f"pos_{kind}"))
+            if both:
+                raise fault(f"{min(both)!r} is in both poles", "A word belongs to one pole", f"pos_{kind}")
+        return self
 
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #32d9bb60
-_PATTERN_SLOTS = ("name", "a", "plural", "name_zh")
-_CATEGORY = {
-    "name": str,
-    "name_zh": str,
-    "person": str,
-    "people": str,
-    "person_zh": str,
-    "forms": "strings",
-    "bare": bool,
-}
+class _Group(OnlyThese):
+    id: Filled = ""
+    name: Filled
+    name_zh: Filled
+    pinyin: Filled = ""
+    plural: Filled = ""
+    aliases: Texts = ()
+    person: Filled = ""
+    people: Filled = ""
+    person_zh: Filled = ""
+    stereotypes: Texts | dict = {}
+    counters: Texts = ()
+    reference: bool = False
+    part_of: Texts = ()
+    contrast: Texts = ()
+    forms: Texts = ()
+    bare: bool = True
+    zh_bare: bool = True
 
 
-def _category(id, m, known):
-    only_fields(m, (*_CATEGORY, "groups"))
-    mine = {key: take(m, key, kind) for key, kind in _CATEGORY.items() if key in m}
+class _Category(OnlyThese):
+    name: Filled
+    name_zh: Filled
+    person: Filled = ""
+    people: Filled = ""
+    person_zh: Filled = ""
+    forms: Texts = ()
+    bare: bool = True
+    groups: list[_Group]
+
+
+class _Known(_Category):
+    """A category that is there already gets more groups; the rest may be left out."""
+
+    name: Filled = ""
+    name_zh: Filled = ""
+
+
+def _category(id, m, found, known):
+    mine = {key: getattr(found, key) for key in m if key != "groups"}
     if known is None:
-        return Category(id, take(m, "name"), take(m, "name_zh"), **{k: v for k, v in mine.items() if k[:4] != "name"})
+        return Category(id, **mine)
     for key, value in mine.items():
         if value != getattr(known, key):
             raise DataError(f"category {id!r} is known, with another {key}", **m.at(key), remedy="Remove the line")
     return known
 
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #8d12dbc0
-def _filler(m):
-    """A function that puts the names of group `m` into a pattern."""
-    name = take(m, "name")
-    slots = dict(name=name, a=article(name), plural=take(m, "plural", default=plural(name)), name_zh=take(m, "name_zh"))
+_PATTERN_SLOTS = ("name", "a", "plural", "name_zh")
+
+
+def _filler(m, row):
+    """A function that puts the names of a group into a pattern."""
+    slots = dict(name=row.name, a=article(row.name), plural=row.plural or plural(row.name), name_zh=row.name_zh)
 
     def filled(key, pattern):
         return fill_slots(check_slots(pattern, _PATTERN_SLOTS, **m.at(key)), slots)
@@ -88,13 +124,11 @@ OWN_SOURCE = Source("own", "The user's own list.", "category", "No source was gi
 
 def _claims(m, dimensions, sources):
     """The stereotypes of one group."""
-    raw = m.get("stereotypes")
-    if isinstance(raw, list):
-        take(m, "stereotypes", "strings")
-        written, place = dict.fromkeys(raw, OWN_SOURCE.id), lambda dimension: m.at("stereotypes")
+    written = m.get("stereotypes", Section())
+    if isinstance(written, list):
+        written, place = dict.fromkeys(written, OWN_SOURCE.id), lambda dimension: m.at("stereotypes")
         sources.setdefault(OWN_SOURCE.id, OWN_SOURCE)
     else:
-        written = take(m, "stereotypes", dict, Section())
         place = lambda dimension: {**written.at(dimension), "field": "stereotypes"}
     claims = []
     for dimension, source in written.items():
@@ -109,83 +143,76 @@ def _claims(m, dimensions, sources):
     return tuple(claims)
 
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #c239d55a
-def _counters(m, claims, dimensions):
+def _counters(m, row, claims, dimensions):
     """One counter-attribute per claim."""
-    counters = take(m, "counters", "strings", tuple(dimensions[c.dimension].pos_adj[0] for c in claims))
+    counters = row.counters or tuple(dimensions[c.dimension].pos_adj[0] for c in claims)
     if len(counters) != len(claims):
         what = f"{len(counters)} counter-attributes for {len(claims)} stereotypes"
         raise DataError(what, **m.at("counters"), remedy="Write one for each stereotype, in the same order")
     return counters
 
 
-def _is_reference(m, claims):
-    reference = take(m, "reference", bool, not claims)
+def _is_reference(m, row, claims):
+    reference = row.reference if "reference" in row.model_fields_set else not claims
     if reference and claims:
         remedy = "Remove one of the two fields"
         raise DataError("a reference group has no stereotypes", **m.at("reference"), remedy=remedy)
     return reference
 
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #01185156
-def _forms(m, category, filled, person, people, person_zh):
+def _forms(row, category, filled, person, people, person_zh):
     """Every phrase that names the group."""
-    further = (filled("forms", form) for form in take(m, "forms", "strings", category.forms))
-    aliases = take(m, "aliases", "strings", ())
-    forms = [person.split(" ", 1)[1], people, take(m, "pinyin", default=""), person_zh, *aliases, *further]
-    if take(m, "bare", bool, category.bare):
-        forms.append(m["name"])
-    if take(m, "zh_bare", bool, True):
-        forms.append(m["name_zh"])
+    further = (filled("forms", form) for form in row.forms or category.forms)
+    forms = [person.split(" ", 1)[1], people, row.pinyin, person_zh, *row.aliases, *further]
+    if row.bare if "bare" in row.model_fields_set else category.bare:
+        forms.append(row.name)
+    if row.zh_bare:
+        forms.append(row.name_zh)
     return tuple(dict.fromkeys(form for form in forms if form))
 
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #437f8377
 _PHRASES = ("person", "people", "person_zh")
-_GROUP = (
-    *("id", "name", "name_zh", "pinyin", "plural", "aliases", *_PHRASES, "stereotypes", "counters", "reference"),
-    *("part_of", "contrast", "forms", "bare", "zh_bare"),
-)
 
 
-def _group(m, category, dimensions, sources):
-    only_fields(m, _GROUP)
-    filled = _filler(m)
-    id = check_id(take(m, "id", default=m["name"].lower().replace(" ", "-")), **m.at("id"))
-    person, people, person_zh = (filled(k, take(m, k, default=getattr(category, k))) for k in _PHRASES)
+def _group(m, row, category, dimensions, sources):
+    filled = _filler(m, row)
+    id = check_id(row.id or row.name.lower().replace(" ", "-"), **m.at("id"))
+    person, people, person_zh = (filled(k, getattr(row, k) or getattr(category, k)) for k in _PHRASES)
     if person.split(" ")[0] not in ("a", "an") or " " not in person:
         what = f"{person!r} must start with 'a' or 'an'"
         raise DataError(what, **m.at("person"), remedy="Write for instance 'a person from Henan'")
     claims = _claims(m, dimensions, sources)
-    ids = lambda key: tuple(f"{category.id}/{other}" for other in take(m, key, "strings", ()))
+    ids = lambda others: tuple(f"{category.id}/{other}" for other in others)
     return Group(
         id=f"{category.id}/{id}",
         category=category.id,
-        name=m["name"],
-        name_zh=m["name_zh"],
-        pinyin=take(m, "pinyin", default=""),
-        aliases=take(m, "aliases", "strings", ()),
+        name=row.name,
+        name_zh=row.name_zh,
+        pinyin=row.pinyin,
+        aliases=row.aliases,
         person=person,
         people=people,
         person_zh=person_zh,
         stereotypes=claims,
-        counters=_counters(m, claims, dimensions),
-        reference=_is_reference(m, claims),
-        part_of=ids("part_of"),
-        contrast=ids("contrast"),
-        forms=_forms(m, category, filled, person, people, person_zh),
+        counters=_counters(m, row, claims, dimensions),
+        reference=_is_reference(m, row, claims),
+        part_of=ids(row.part_of),
+        contrast=ids(row.contrast),
+        forms=_forms(row, category, filled, person, people, person_zh),
     )
 
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #39319a53
-def _with_groups(category, m, dimensions, sources, rows):
-    """The category with the groups of the file added; `rows` takes the mapping of each, for later checks."""
+def _with_groups(id, m, known, dimensions, sources, sections):
+    """A category with the groups of the file added; `sections` takes the mapping of each, for later checks."""
+    found = read_as(_Known if known else _Category, m)
+    category = _category(id, m, found, known)
     groups = {g.id: g for g in category.groups}
-    for row in take(m, "groups", list):
-        if not isinstance(row, Section):
-            what = f"a group must be a mapping, got {row!r}"
-            raise DataError(what, **m.at("groups"), remedy="Write - {id: ..., name: ...}")
-        group = _group(row, category, dimensions, sources)
+    for section, row in zip(m["groups"], found.groups):
+        group = _group(section, row, category, dimensions, sources)
         if group.id in groups:
             remedy = "Each group is defined once; give yours another id"
-            raise DataError(f"duplicate id {group.id!r}", **row.at("id"), remedy=remedy)
-        groups[group.id], rows[group.id] = group, row
+            raise DataError(f"duplicate id {group.id!r}", **section.at("id"), remedy=remedy)
+        groups[group.id], sections[group.id] = group, section
     return replace(category, groups=tuple(groups.values()))
 
 # %% ../../nbs/synthesis/12_taxonomy_file.ipynb #e0018f5d
@@ -229,16 +256,19 @@ def _check_counterparts(taxonomy, group, row):
 def _on_top(top, base):
     """The taxonomy that a file says, on top of another."""
     sources, dimensions, rows = dict(base.sources), dict(base.dimensions), {}
-    for key, known, make in (("sources", sources, _source), ("dimensions", dimensions, _dimension)):
+    for key, known, kind, model in (
+        ("sources", sources, Source, _Source),
+        ("dimensions", dimensions, Dimension, _Dimension),
+    ):
         for id, m in sections_of(take(top, key, dict, Section())):
             if id in known:
                 remedy = "It is already defined; give yours another id"
-                place = {**take(top, key, dict).at(id), "field": key}
+                place = {**top[key].at(id), "field": key}
                 raise DataError(f"duplicate id {id!r}", **place, remedy=remedy)
-            known[id] = make(id, m)
+            known[id] = kind(id, **vars(read_as(model, m)))
     categories = {c.id: c for c in base.categories}
     for id, m in sections_of(take(top, "categories", dict, Section())):
-        categories[id] = _with_groups(_category(id, m, categories.get(id)), m, dimensions, sources, rows)
+        categories[id] = _with_groups(id, m, categories.get(id), dimensions, sources, rows)
     taxonomy = Taxonomy(categories.values(), dimensions, sources)
     _check_phrases(taxonomy, rows)
     for id, row in rows.items():
