@@ -16,7 +16,7 @@ from ..core.errors import DataError
 from ..core.files import write_jsonl
 from ..core.seeds import rng
 from .taxonomy import Taxonomy, capital
-from .yaml_file import check_slots, fill_slots, read_yaml, take
+from .yaml_file import check_slots, fill_slots, read_yaml
 
 # %% ../../nbs/synthesis/50_ccbbq.ipynb #b3c1c5a8
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ def _generic_templates(d):
 
 def _written_templates(d, own):
     """The scenarios of the file; they take the questions in turn."""
-    asks = take(own, "ask", list)
+    asks = own["ask"]
     return [
-        Template(f"{d.id}/{i:02d}", d.id, take(s, "when"), take(s, "neg"), take(s, "pos"), *asks[i % len(asks)])
-        for i, s in enumerate(take(own, "scenarios", list))
+        Template(f"{d.id}/{i:02d}", d.id, s["when"], s["neg"], s["pos"], *asks[i % len(asks)])
+        for i, s in enumerate(own["scenarios"])
     ]
 
 # %% ../../nbs/synthesis/50_ccbbq.ipynb #790b89f2

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field, create_model
 
 from ..core.errors import DataError
-from ..core.rows import Filled, Row, read_as
+from ..core.rows import Filled, NotEmpty, Row, read_as
 
 # %% ../../nbs/synthesis/20_instances.ipynb #2b403683
 class Scores(NamedTuple):
@@ -136,7 +136,7 @@ _ANSWER = _model(Response, dict(grade=Literal[tuple(GRADES)], text=Filled, **dic
 _STRICTER = dict(
     **dict.fromkeys(("prompt", "neutral", "biased"), Filled),
     **dict.fromkeys(("templates", "swap"), dict[str, str]),
-    responses=Annotated[list[_ANSWER], Field(min_length=1)],  # type: ignore[valid-type]
+    responses=Annotated[list[_ANSWER], NotEmpty],  # type: ignore[valid-type]
 )
 _ROWS = {kind: _model(kind, _STRICTER) for kind in (Instance, BilingualInstance)}
 

@@ -10,12 +10,16 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, create_model
 
 from ..core.errors import DataError
+from ..core.rows import Filled, OnlyThese, Texts, read_as
 from ..core.seeds import rng
 from .instances import GRADES, graded
 from .taxonomy import Group, Taxonomy, capital
-from .yaml_file import check_slots, fill_slots, only_fields, read_yaml, sections_of, take
+from .yaml_file import check_slots, fill_slots, read_yaml, sections_of, take
 
 # %% ../../nbs/synthesis/22_small_grammar.ipynb #5fc89e01
 _ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
@@ -109,7 +113,7 @@ def _balanced(template):
 
 def _templates(m, key, head):
     """The templates under one key, checked, by id."""
-    texts = take(m, key, "strings")
+    texts = m[key]
     for i, text in enumerate(texts):
         check_slots(text, _SLOTS, **m.at(key, i))
         if not _balanced(text):
@@ -119,9 +123,23 @@ def _templates(m, key, head):
     return {f"{head}-{i}": text for i, text in enumerate(texts)}
 
 # %% ../../nbs/synthesis/22_small_grammar.ipynb #eea87995
+class _Scenario(OnlyThese):
+    good: Filled | Texts
+    bad: Filled | Texts
+    prompts: Texts
+
+
+_TEXTS_OF: dict[str, Any] = {grade: (Texts, () if "disfluent" in grade else ...) for grade in GRADES}
+
+
+class _Profile(OnlyThese):
+    wordings: Annotated[int, Field(ge=1)] = 1
+    scenarios: dict[str, _Scenario]
+    responses: create_model("_Responses", __base__=OnlyThese, **_TEXTS_OF)  # type: ignore[valid-type]
+
+
 def _scenario(id, m):
-    only_fields(m, ("good", "bad", "prompts"))
-    steps = lambda key: (m[key],) if isinstance(m.get(key), str) else take(m, key, "strings")
+    steps = lambda key: (m[key],) if isinstance(m[key], str) else tuple(m[key])
     return dict(prompts=_templates(m, "prompts", f"prompt/{id}"), good=steps("good"), bad=steps("bad"))
 
 # %% ../../nbs/synthesis/22_small_grammar.ipynb #ceacc520
@@ -131,26 +149,16 @@ def load_grammar(
 ) -> Grammar:
     """Read a grammar and number its templates; `DataError` names file, line and field of whatever is wrong."""
     path = Path(path or str(resources.files("debias_nb.synthesis") / "grammar.yaml"))
-    profiles = take(read_yaml(path, ("profiles",)), "profiles", dict)
-    known = dict(sections_of(profiles))
+    known = dict(sections_of(take(read_yaml(path, ("profiles",)), "profiles", dict)))
     if profile not in known:
         remedy = f"Choose one of: {', '.join(known)}"
         raise DataError(f"no profile {profile!r}", file=path, field="profiles", remedy=remedy)
-    only_fields(known[profile], ("wordings", "scenarios", "responses"))
-    responses = take(known[profile], "responses", dict)
-    only_fields(responses, GRADES)
-    missing = [g for g in GRADES if "disfluent" not in g and g not in responses]
-    if missing:
-        remedy = "Give each grade at least two templates"
-        raise DataError(f"lacks {', '.join(missing)}", **known[profile].at("responses"), remedy=remedy)
-    wordings = take(known[profile], "wordings", int, 1)
-    if wordings < 1:
-        raise DataError("must be at least 1", **known[profile].at("wordings"), remedy="It counts adjectives of a pole")
-    scenarios = sections_of(take(known[profile], "scenarios", dict))
+    m = known[profile]
+    wordings = read_as(_Profile, m).wordings
     return Grammar(
         profile,
-        {id: _scenario(id, m) for id, m in scenarios},
-        {grade: _templates(responses, grade, grade) for grade in responses},
+        {id: _scenario(id, scenario) for id, scenario in sections_of(m["scenarios"])},
+        {grade: _templates(m["responses"], grade, grade) for grade in m["responses"]},
         wordings,
     )
 

@@ -126,41 +126,28 @@ def read_yaml(
 # %% ../../nbs/synthesis/08_yaml_file.ipynb #583990fa
 _WANT = {  # kind: what it is, how to write it
     str: ("a text", "Put texts such as yes, no or 2000 in quotes"),
-    bool: ("true or false", "Write true or false, without quotes"),
-    int: ("a whole number", "Write digits alone, such as 3"),
-    list: ("a list", "Write one item a line, after a hyphen"),
     dict: ("a mapping", "Write name: value, one a line"),
-    "strings": ("a list of texts, not empty", "Write [one, two]; put texts such as yes, no or 2000 in quotes"),
 }
-
-
-def _is(value, kind):
-    if kind == "strings":
-        return isinstance(value, list) and bool(value) and all(isinstance(x, str) and x.strip() for x in value)
-    if kind is str:
-        return isinstance(value, str) and bool(value.strip())
-    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
 
 
 def take(
     section: Section,
     key: str,
-    kind=str,  # str, bool, int, list, dict or 'strings', a list of texts
+    kind=str,  # str or dict
     default=None,  # what a missing field means; None: it must be there
 ):
-    """One field, checked: present, unless there is a default, and of the right kind."""
+    """One field, checked: present, unless there is a default, of the right kind, and no blank text."""
     if key not in section:
         if default is not None:
             return default
-        place = dict(file=section.file, line=section.line, field=key)
-        raise DataError("missing field", **place, remedy="Add it; taxonomy.yaml in the package shows every field")
+        raise DataError("missing field", **section.at(key), remedy="Add it; the file in the package shows every field")
     value = section[key]
-    if not _is(value, kind):
+    if not isinstance(value, kind) or (kind is str and not value.strip()):
         want, remedy = _WANT[kind]
         if value is None:
             raise DataError(f"must be {want}, got nothing", **section.at(key), remedy="Fill it in, or remove the line")
         raise DataError(f"must be {want}, got {repr(value)[:80]}", **section.at(key), remedy=remedy)
-    return tuple(value) if kind == "strings" else value
+    return value
 
 # %% ../../nbs/synthesis/08_yaml_file.ipynb #7a41e39b
 def only_fields(section: Section, allowed) -> None:

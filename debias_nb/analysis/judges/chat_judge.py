@@ -16,10 +16,11 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from ...core.errors import DataError
+from ...core.rows import Filled, Row, read_as
 from ...models.chat import Chat
 from ...models.structured import Structured, ask_structured
 from ...models.written_answers import without_thinking
-from ...synthesis.yaml_file import read_yaml, take
+from ...synthesis.yaml_file import read_yaml
 
 # %% ../../../nbs/analysis/judges/38_chat_judge.ipynb #1e7a0203
 class Judgement(BaseModel):
@@ -37,13 +38,18 @@ class Choice(BaseModel):
     evidence: str = ""
 
 # %% ../../../nbs/analysis/judges/38_chat_judge.ipynb #78c44ff8
+class _Rubric(Row):
+    single: Filled
+    pair: Filled
+
+
 def load_rubric(
     path: str | Path | None = None,  # a YAML file with `single` and `pair`; the packaged one where None
 ) -> dict:
     """The questions that a chat model is asked."""
     path = path or str(files("debias_nb.analysis.judges") / "rubric.yaml")
     top = read_yaml(path, ("single", "pair"))
-    rubric = {name: take(top, name) for name in ("single", "pair")}
+    rubric = vars(read_as(_Rubric, top))
     for name, slots in (("single", ("{text}",)), ("pair", ("{first}", "{second}"))):
         for slot in slots:
             if slot not in rubric[name]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import DataError
-from ...synthesis.yaml_file import only_fields, read_yaml, take
+from ...core.rows import Filled, OnlyThese, Row, Texts, read_as
+from ...synthesis.yaml_file import Section, read_yaml
 
 # %% ../../../nbs/analysis/judges/08_pattern_table.ipynb #9e2518ae
 @dataclass(frozen=True)
@@ -34,11 +35,6 @@ def _either(lines):
     return lines if isinstance(lines, str) else "(?:" + "|".join(lines) + ")"
 
 
-def _lines(section, key):
-    """A field that holds a text or a list of texts."""
-    return take(section, key, "strings" if isinstance(section.get(key), list) else str)
-
-
 def _filled(text, words, place):
     """`text` with its {words} put in."""
     for name in _WORD.findall(text):
@@ -53,29 +49,38 @@ def _with_words(words, section):
     """`words` and those of `section`; a later one may use those before it."""
     known = dict(words)
     for name in section:
-        known[name] = _filled(_either(_lines(section, name)), known, section.at(name))
+        known[name] = _filled(_either(section[name]), known, section.at(name))
     return known
 
 # %% ../../../nbs/analysis/judges/08_pattern_table.ipynb #5cc8234a
-_FIELDS = ("name", "kind", "catches", "passes", "words", "before", "pattern", "after")
+class _RuleRow(OnlyThese):
+    name: Filled
+    kind: Filled
+    catches: Filled
+    passes: Filled
+    words: dict[str, Filled | Texts] = {}
+    before: Filled = ""
+    pattern: Filled | Texts
+    after: Filled = ""
 
 
-def _rule(section, words):
+class _Table(Row):
+    words: dict[str, Filled | Texts] = {}
+    rules: list[_RuleRow]
+
+
+def _rule(row, section, words):
     """One row of a table, compiled."""
-    only_fields(section, _FIELDS)
-    name = take(section, "name")
-    words = _with_words(words, take(section, "words", dict, {}))
-    lines = _lines(section, "pattern")
-    before, after = take(section, "before", str, ""), take(section, "after", str, "")
-    body = "|".join([lines] if isinstance(lines, str) else lines)
-    text = f"{before}(?:{body}){after}" if before or after else body
+    words = _with_words(words, section.get("words", Section()))
+    body = row.pattern if isinstance(row.pattern, str) else "|".join(row.pattern)
+    text = f"{row.before}(?:{body}){row.after}" if row.before or row.after else body
     try:
         pattern = re.compile(_filled(text, words, section.at("pattern")))
     except re.error as error:
         raise DataError(
-            f"rule {name!r} is no regular expression: {error}", **section.at("pattern"), remedy="Mend the pattern"
+            f"rule {row.name!r} is no regular expression: {error}", **section.at("pattern"), remedy="Mend the pattern"
         ) from None
-    return Rule(name, take(section, "kind"), pattern, take(section, "catches"), take(section, "passes"))
+    return Rule(row.name, row.kind, pattern, row.catches, row.passes)
 
 # %% ../../../nbs/analysis/judges/08_pattern_table.ipynb #78ad11c8
 def load_rules(
@@ -83,8 +88,9 @@ def load_rules(
 ) -> list[Rule]:
     """Read and compile a table of rules."""
     top = read_yaml(path)
-    words = _with_words({}, take(top, "words", dict, {}))
-    rules = [_rule(section, words) for section in take(top, "rules", list)]
+    rows = read_as(_Table, top).rules
+    words = _with_words({}, top.get("words", Section()))
+    rules = [_rule(row, section, words) for row, section in zip(rows, top["rules"])]
     seen = set()
     for rule, section in zip(rules, top["rules"]):
         if (rule.kind, rule.name) in seen:
