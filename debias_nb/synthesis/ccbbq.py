@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.files import write_jsonl
+from ..core.rows import Filled, Row, read_as
 from ..core.seeds import rng
 from .taxonomy import Taxonomy, capital
 from .yaml_file import check_slots, fill_slots, read_yaml
@@ -63,12 +64,23 @@ def _generic_templates(d):
     ]
 
 
+class _Told(Row):
+    when: Filled
+    neg: Filled
+    pos: Filled
+
+
+class _Written(Row):
+    ask: list
+    scenarios: list[_Told]
+
+
 def _written_templates(d, own):
     """The scenarios of the file; they take the questions in turn."""
-    asks = own["ask"]
+    row = read_as(_Written, own)
     return [
-        Template(f"{d.id}/{i:02d}", d.id, s["when"], s["neg"], s["pos"], *asks[i % len(asks)])
-        for i, s in enumerate(own["scenarios"])
+        Template(f"{d.id}/{i:02d}", d.id, s.when, s.neg, s.pos, *row.ask[i % len(row.ask)])
+        for i, s in enumerate(row.scenarios)
     ]
 
 # %% ../../nbs/synthesis/50_ccbbq.ipynb #790b89f2
