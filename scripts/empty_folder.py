@@ -1,6 +1,7 @@
 """Runs notebooks as strangers do: from an empty folder, with the installed package, through Jupyter's own kernel.
 
-`python scripts/empty_folder.py NOTEBOOK...`, `--sample` (one a room) or `--all`, with the Python that has the wheel.
+`python scripts/empty_folder.py NOTEBOOK...`, `--sample` (one a room) or `--all`, with the Python that has the wheel;
+`--all --part 2/6` is the second of six parts, for machines side by side.
 Files of the repository come from an archive of this checkout, fetched as the one on GitHub would be.
 Cells flagged slow, gpu or `eval: false` are left out, as in the suite. `--log FILE` keeps what passed, for another go.
 """
@@ -40,6 +41,14 @@ def sample():
     return sorted({*first.values(), *whole})
 
 
+def part_of(paths, part):
+    """Every N-th of the notebooks from the K-th on, where `part` is K/N."""
+    k, _, n = part.partition("/")
+    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+        sys.exit(f"error: --part {part} is none. Write K/N, such as 2/6")
+    return paths[int(k) - 1 :: int(n)]
+
+
 def run(path, timeout):
     """Execute one notebook in an empty folder; give what went wrong, or nothing."""
     import nbformat
@@ -76,12 +85,14 @@ def main():
     parser.add_argument("notebooks", nargs="*", type=Path)
     parser.add_argument("--sample", action="store_true", help="one notebook a folder, all pages and tutorials")
     parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument("--part", default="1/1", help="K/N: only every N-th of them from the K-th on")
     parser.add_argument("--timeout", type=int, default=900, help="seconds that a cell may take (default 900)")
     parser.add_argument("--log", type=Path, help="a file that names what passed; those are not run again")
     given = parser.parse_args()
     chosen = notebooks() if given.all else sample() if given.sample else [path.resolve() for path in given.notebooks]
     if not chosen:
         parser.error("name notebooks, or give --sample or --all")
+    chosen = part_of(chosen, given.part)
     passed = set(given.log.read_text().split()) if given.log and given.log.exists() else set()
     failed = []
     with tempfile.TemporaryDirectory() as home:
