@@ -10,6 +10,7 @@ import difflib
 import sys
 
 import cyclopts
+from rich.console import Console
 
 from .. import __version__
 from ..core.errors import ConfigError, DebiasError
@@ -49,6 +50,8 @@ def make_app() -> cyclopts.App:
         version=__version__,
         help_format="plaintext",
         result_action="return_value",
+        console=Console(force_jupyter=False),  # text on standard output in a notebook too
+        error_console=Console(stderr=True, force_jupyter=False),
     )
     for name, (place, what) in COMMANDS.items():
         app.command(f"debias_nb.{place}", name=name, help=what)
