@@ -89,11 +89,11 @@ class CpuCount:
         self.profiler.stop()
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - self.grown
         events = self.profiler.profiler.kineto_results.events()
-        changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+        changes = sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns())
         held = peak = 0
-        for moment, change in changes:
-            held += change
-            if moment >= self.begun:
+        for change in changes:
+            held += change.nbytes()
+            if change.start_ns() >= self.begun:
                 peak = max(peak, held)
         return {"torch's allocations": peak, "growth of the process": grown}
 

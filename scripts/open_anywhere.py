@@ -18,7 +18,8 @@ INSTALL = """#| hide
 import importlib.util
 
 if importlib.util.find_spec("debias_nb") is None:
-    get_ipython().run_line_magic("pip", 'install -q "{source}"')"""
+    package = "{source}"
+    get_ipython().run_line_magic("pip", f'install -q "{{package}}"')"""
 
 
 def places():

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import permutations
 from pathlib import Path
+from typing import Annotated
 
 from ..core.errors import DataError
 from ..core.files import write_jsonl
-from ..core.rows import Filled, Row, read_as
+from ..core.rows import Filled, NotEmpty, Row, read_as
 from ..core.seeds import rng
 from .taxonomy import Taxonomy, capital
 from .yaml_file import check_slots, fill_slots, read_yaml
@@ -71,7 +72,7 @@ class _Told(Row):
 
 
 class _Written(Row):
-    ask: list
+    ask: Annotated[list, NotEmpty]
     scenarios: list[_Told]
 
 
