@@ -62,7 +62,11 @@ def test_commands_set_up_what_they_need():
         (extra,) = re.findall(r'ensure\("(\w+)"\)', (root / "scripts" / f"{script}.py").read_text(encoding="utf-8"))
         assert {"trl", "peft", "datasets"} <= {r.name for r in requirements_of(extra)}, script
     source = Requirement(ini["package"]["install"])
-    assert source.name == "debias_nb" and source.extras == {"train", "llm", "sentiment"} and source.url.endswith("debias_nb")
+    assert (
+        source.name == "debias_nb"
+        and source.extras == {"train", "llm", "sentiment"}
+        and source.url.endswith("debias_nb")
+    )
 
 
 def test_pins_admit_every_python_we_promise():
