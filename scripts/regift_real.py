@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The study of `nbs/studies/71_regift_real_study.ipynb` on a real pretrained model; `72_regift_real` shows its files.
 
-    python scripts/regift_real.py                   # SmolLM2-135M from pip, eleven settings, three seeds: days on a CPU
+    python scripts/regift_real.py                   # SmolLM2-135M from pip, twelve settings, three seeds: days on a CPU
     python scripts/regift_real.py --seeds 0 --settings zero_shot cot answers correct
     python scripts/regift_real.py --size small      # few traces and few questions, for a CPU that others use too
     python scripts/regift_real.py --size medium     # 400 traces, few questions
+    python scripts/regift_real.py --size long       # 1,371 traces, few questions, in bf16: for a CPU with AMX
     python scripts/regift_real.py --model FOLDER    # a model of your own
 
 Needs SQuAD2 and BBQ in $DEBIAS_NB_DATA. Every finished result is a file in nbs/results/regift_real/<size>/seed<k>; the
@@ -37,6 +38,11 @@ SIZES = dict(
         replace(REAL, n_traces=400, max_new_tokens=96),
         RealReading(per_category=24, ranked=8, squad=80, texts=10, max_new_tokens=96),
         passage_words=90,
+    ),
+    long=RealStudy(
+        replace(REAL, n_traces=1400, max_new_tokens=96, dtype="bfloat16"),
+        RealReading(per_category=24, ranked=8, squad=80, texts=10, max_new_tokens=96, dtype="bfloat16"),
+        passage_words=120,
     ),
 )
 

@@ -68,6 +68,7 @@ class RealReading:
     )
     template_arguments: dict | None = None  # for the chat template, e.g. {'enable_thinking': False}
     batch_size: int = 32
+    dtype: str | None = None  # 'float32' or 'bfloat16'; None: what suits the device
 
     def __post_init__(self):
         if not self.categories or self.per_category < 4:

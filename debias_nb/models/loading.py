@@ -302,14 +302,15 @@ def load_to_train(
     lora,  # a `peft.LoraConfig`: the adapter that the settings ask for; None: all weights are trained
     continued: bool = False,  # `name` is an adapter of this shape, which is trained on
     device: str = "auto",
+    dtype: torch.dtype | None = None,
     **kw,  # passed to `load_policy`
 ) -> tuple:  # (model, tokenizer, the adapter that the trainer has to put on, or None)
     """The policy of a training."""
     if not continued:
-        return *load_policy(name, device=device, **kw), lora
+        return *load_policy(name, device=device, dtype=dtype, **kw), lora
     if lora is None or kw:
         raise ConfigError("continue_adapter trains an adapter on: give lora_r of that adapter, and no quantisation")
-    model, tokenizer = continue_adapter(name, lora, device=device)
+    model, tokenizer = continue_adapter(name, lora, device=device, dtype=dtype)
     model.merged_adapter = None
     return model, tokenizer, None
 

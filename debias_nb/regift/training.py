@@ -85,7 +85,7 @@ def sft_config(
     need("trl")
     from trl import SFTConfig
 
-    dtype = get_dtype(device)
+    dtype = get_dtype(device, name=s.dtype)
     return SFTConfig(
         output_dir=str(folder),
         num_train_epochs=s.epochs,
@@ -149,6 +149,8 @@ def train_regift(
         raise ConfigError("no traces to train on. Check the filters: none of the traces was kept")
     require_training_folder(folder)
     set_seed(s.seed)
+    if s.dtype is not None:
+        kw = dict(kw, dtype=get_dtype(get_device(device), name=s.dtype))
     model, tokenizer, lora, merged = _policy_for(policy, s, adapter, device, **kw)
     rows, lengths = trace_rows(tokenizer, traces, s)
     if not rows:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..analysis.real_reading import MANNERS, RealReading, bbq_items, measure_real
+from ..core.devices import get_device, get_dtype
 from ..core.estimates import estimate_text
 from ..core.files import read_json, write_json, write_jsonl
 from ..core.run_folder import environment, folder_lock, said_settings
@@ -100,7 +101,8 @@ def measured(
         log(f"{name} is measured, kept")
         return read_json(file)["result"]
     log(f"measuring {name}")
-    policy, tokenizer = load_policy(model[0], model[1], device=device, log=lambda line: None)
+    dtype = get_dtype(get_device(device), name=reading.dtype)
+    policy, tokenizer = load_policy(model[0], model[1], device, dtype, log=lambda line: None)
     result = measure_real(policy, tokenizer, MANNERS[manner], items, tasks, reading, out / name, log=log)
     write_json(file, dict(of=of, result=result))
     return result

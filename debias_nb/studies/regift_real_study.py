@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..analysis.real_reading import MANNERS, RealReading, bbq_items, measure_real
+from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError
 from ..core.files import read_json, read_jsonl, write_json, write_jsonl
 from ..core.run_folder import environment, folder_lock, said_settings
@@ -51,6 +52,7 @@ REAL_SETTINGS = {
         RealSetting("short", "shortest traces", traces=dict(style="short")),
         RealSetting("own", "its own right traces", traces={}, own=True),
         RealSetting("contrasts", "correct traces, some passages without the evidence", traces={}, contrasts=0.6),
+        RealSetting("balanced", "correct traces, few passages without the evidence", traces={}, contrasts=0.3),
         RealSetting("contrasts_all", "the same, as many as there are", traces={}, contrasts=1.0),
     )
 }
@@ -154,7 +156,8 @@ def real_result(
     adapter = train_real(model, setting, folder, tasks, study)
     trained = read_json(adapter / "stage.json") if adapter else None
     log(f"  trained ({time.perf_counter() - start:.0f} s)" if adapter else "  nothing to train")
-    policy, tokenizer = load_policy(model, adapter, log=lambda line: None)
+    dtype = get_dtype(get_device(), name=study.reading.dtype)
+    policy, tokenizer = load_policy(model, adapter, dtype=dtype, log=lambda line: None)
     manner, start = MANNERS[setting.manner], time.perf_counter()
     asked = draw_tasks(tasks["test"], study.reading.squad, 0)  # the same questions for every seed
     found = measure_real(policy, tokenizer, manner, items, asked, study.reading, folder, log=log)
