@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['GROUP_WORDS', 'COMMENT_WEIGHTS', 'NOTE', 'MEASURED_ON', 'RealTextSettings', 'in_small_letters', 'with_other_group',
-           'varied', 'comment_examples', 'quotable', 'require_parts', 'real_text_sources', 'real_text_steps',
-           'encoder_folder', 'calibration_examples', 'told_of', 'told_by', 'save_reward', 'train_real_text_reward']
+           'varied', 'comment_examples', 'quotable', 'require_parts', 'LabelledAnswer', 'read_answers',
+           'unlike_together', 'real_text_sources', 'real_text_steps', 'encoder_folder', 'calibration_examples',
+           'told_of', 'told_by', 'save_reward', 'train_real_text_reward']
 
 # %% ../../nbs/reward/54_real_text.ipynb #0a491c66
 import re
@@ -15,12 +16,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
 from ..core.errors import DataError
 from ..core.estimates import estimate_text
+from ..core.files import numbered_rows
+from ..core.rows import Filled, Row, read_as
 from ..core.run_folder import folder_lock
 from ..core.seeds import rng, stable_hash
 from ..models.packaged_models import fetch_model
@@ -54,6 +59,7 @@ class RealTextSettings(StepSettings):
     frames: float = 12.0
     shuffled: float = 1.0
     graded: float = 12.0  # answers of the grammar
+    answers: float = 4.0  # answers of a policy, where some are given
     instances: int = 1500  # that the graded answers are drawn from
     prompted: float = 0.15  # share of the other rows that get an open prompt
     small_letters: float = 0.3  # share that loses capitals and marks: they must not tell the source
@@ -133,11 +139,41 @@ def require_parts(parts: dict, names: Sequence[str]):
                 remedy="Make the parts with human_parts, from both sets",
             )
 
+# %% ../../nbs/reward/54_real_text.ipynb #an5w0002
+class LabelledAnswer(Row):
+    """An answer, and what a judge says of it."""
+
+    prompt: Filled
+    answer: Filled
+    unfair: float = Field(ge=0, le=1)
+
+
+def read_answers(
+    file: str | Path,  # JSON Lines: prompt, answer, unfair
+) -> list[Example]:
+    """Labelled answers for the training of a reward."""
+    rows = [read_as(LabelledAnswer, row, file, line) for line, row in numbered_rows(file)]
+    labels = {row.unfair > 0.5 for row in rows}
+    if labels != {True, False}:
+        only = "no answers" if not labels else "unfair answers only" if True in labels else "fair answers only"
+        raise DataError(f"holds {only}", file=file, remedy="A reward needs answers of both kinds")
+    return [Example(row.prompt, normalise(row.answer), dict(fairness=1.0 - row.unfair), "answer") for row in rows]
+
+
+def unlike_together(answers: Sequence[Example], seed: int = 0) -> list[list[Example]]:
+    """A fair answer with an unfair one, as often as the more frequent kind has answers."""
+    kinds = [[e for e in answers if (e.labels["fairness"] > 0.5) == fair] for fair in (True, False)]
+    for kind in kinds:
+        rng(seed, "unlike_together").shuffle(kind)
+    most = max(map(len, kinds))
+    return [list(pair) for pair in islice(zip(*map(cycle, kinds)), most)] if all(kinds) else []
+
 # %% ../../nbs/reward/54_real_text.ipynb #442edfb9
 def real_text_sources(
     parts: dict,  # of `human_parts`
     settings: RealTextSettings,
     data: dict | None = None,  # a dataset; by default one is synthesised
+    answers: Sequence[Example] = (),  # of `read_answers`
 ) -> dict:  # source: examples, or lists of examples that stay together
     """What the steps are drawn from."""
     rows, seed, steps = parts["reward"], settings.seed, settings.steps
@@ -159,16 +195,19 @@ def real_text_sources(
     out: dict = {name: varied(examples, settings, prompts, name) for name, examples in bare.items()}
     out["frames"] = pairs_together(out["frames"])
     graded = training_examples(data["train"], n, config) if data and settings.graded else []
-    return out | dict(graded=graded)
+    return out | dict(graded=graded, answers=unlike_together(answers, seed))
 
 
 def real_text_steps(
     parts: dict,
     settings: RealTextSettings,
     data: dict | None = None,
+    answers: Sequence[Example] = (),  # of `read_answers`
 ) -> list[list[Example]]:  # one list a step
     """The rows of each step."""
-    sources = real_text_sources(parts, settings, data)
+    sources = real_text_sources(parts, settings, data, answers)
+    if not answers:
+        del sources["answers"]
     return in_steps(sources, {name: getattr(settings, name) for name in sources}, settings.steps, settings.seed)
 
 # %% ../../nbs/reward/54_real_text.ipynb #f968848b
@@ -257,6 +296,7 @@ def train_real_text_reward(
     data: dict | None = None,  # a dataset with 'train' and 'validation'; synthesised from the grammar where None
     device="auto",
     log=print,
+    answers: Sequence[Example] = (),  # of `read_answers`
 ) -> RewardResult:  # model, tokenizer, folder, history, summary
     """Train the heads on human and synthetic text, fit their temperatures and save the reward."""
     settings, folder, start = settings or RealTextSettings(), Path(folder), time.perf_counter()
@@ -265,7 +305,7 @@ def train_real_text_reward(
     data = data or synthesise(SynthesisConfig(n=settings.instances))
     with folder_lock(folder):
         ready = replace(settings, encoder=encoder_folder(settings.encoder, folder.parent))
-        steps = real_text_steps(parts, settings, data)
+        steps = real_text_steps(parts, settings, data, answers)
         network, tokenizer, history = fit_steps(steps, ready, folder, device)
         model = RewardModel(network, tokenizer, settings.max_length, device=device)
         examples, weights = calibration_examples(parts, data)
@@ -275,6 +315,9 @@ def train_real_text_reward(
         area = summary.pop("area")
         more = dict(calibration=scale, metrics=summary, data_hash=stable_hash(data["train"]))
         more |= dict(auc=dict(fairness=area), measured_on=MEASURED_ON)
+        if answers:
+            unfair = sum(example.labels["fairness"] < 0.5 for example in answers)
+            more |= dict(answers=dict(n=len(answers), unfair=unfair, hash=stable_hash(answers)))
         save_reward(folder, model, settings, told_of(parts, ("reward", "calibration")), **more)
     told = f"AUC {estimate_text(area)} on families kept for its temperature"
     told += ", no better than a coin" if at_chance(dict(fairness=area)) else ""

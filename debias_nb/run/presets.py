@@ -45,6 +45,7 @@ class TextConfig:
     temperature: float | None = 0.7  # None: as the model's generation config says
     top_p: float | None = 0.95
     reward: str | None = None  # folder of a reward; None: one is trained
+    own_answers: int | None = None  # training prompts whose answers by the base the reward learns from; None: none
     judge: str | None = None  # folder of a judge; None: one is trained
     on_topic: float = 0.0  # weight of a reward for answers near their prompt (ours, not the paper's); 0: none
     topic_encoder: str = "minilm"  # that measures it: packaged, folder or hub name

@@ -13,7 +13,7 @@ from ..analysis.benchmarks.redditbias import load_redditbias
 from ..analysis.benchmarks.seegull import load_seegull
 from ..analysis.judges.encoder_judge import EncoderJudge, EncoderJudgeSettings, train_encoder_judge
 from ..reward.families import human_parts
-from ..reward.real_text import RealTextSettings
+from ..reward.real_text import RealTextSettings, read_answers
 from ..reward.real_text import train_real_text_reward as train_on_parts
 from ..reward.training import RewardResult
 
@@ -32,9 +32,11 @@ def train_real_text_reward(
     data: dict | None = None,  # a dataset; synthesised where None
     device="auto",
     log=print,
+    answers: str | Path | None = None,  # labelled answers of a policy, a file that `read_answers` takes
 ) -> RewardResult:
     """The reward for real text, from the human rows in `DEBIAS_NB_DATA`."""
-    return train_on_parts(folder, load_human_parts(), settings, data, device, log)
+    given = read_answers(answers) if answers else ()
+    return train_on_parts(folder, load_human_parts(), settings, data, device, log, given)
 
 
 def train_real_text_judge(

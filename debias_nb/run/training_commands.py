@@ -27,6 +27,9 @@ def train_reward(
     ] = False,
     out: Annotated[str, Parameter(help="folder of the model")] = "reward",
     encoder: Annotated[str | None, Parameter(help="tiny-deberta, minilm, or name or folder of an encoder")] = None,
+    answers: Annotated[
+        str | None, Parameter(help="with --real-text: JSON Lines of a policy's answers (prompt, answer, unfair)")
+    ] = None,
     steps: Annotated[int | None, Parameter(help="with --real-text: of training")] = None,
     dimensions: Annotated[str | None, Parameter(help="heads, with commas; relevance may be added")] = None,
     objective: Annotated[Literal["graded", "pairwise", "both"] | None, Parameter(help="what is learnt")] = None,
@@ -56,13 +59,11 @@ def train_reward(
             raise ConfigError(f"--{others[0].replace('_', '-')} is nothing for --real-text. Change its rows with --set")
         told = given(encoder=encoder, steps=steps, lr=lr, checkpoint_every=checkpoint_every or None)
         told |= dict(dimensions=tuple(dimensions.split(","))) if dimensions else {}
-        return _real_text(data, out, device, told | dict(seed=seed), changes)
-    if data is None or steps is not None:
-        raise ConfigError(
-            "--data names no dataset. Give one, made by debias-nb synth"
-            if data is None
-            else "--steps goes with --real-text"
-        )
+        return _real_text(data, out, device, told | dict(seed=seed), changes, answers)
+    if data is None:
+        raise ConfigError("--data names no dataset. Give one, made by debias-nb synth")
+    if steps is not None or answers is not None:
+        raise ConfigError(f"--{'answers' if steps is None else 'steps'} goes with --real-text")
     from debias_nb.reward.settings import RewardConfig
     from debias_nb.reward.training import run_train_reward
 
@@ -79,7 +80,7 @@ def train_reward(
     return run_train_reward(SimpleNamespace(data=data, out=out, device=device, taxonomy=taxonomy), config)
 
 # %% ../../nbs/run/76_training_commands.ipynb #7aca964c
-def _real_text(data, out, device, told: dict, changes: Changes) -> int:
+def _real_text(data, out, device, told: dict, changes: Changes, answers: str | None) -> int:
     """The reward for real text."""
     from debias_nb.reward.real_text import RealTextSettings
     from debias_nb.run.real_text import train_real_text_reward
@@ -87,7 +88,7 @@ def _real_text(data, out, device, told: dict, changes: Changes) -> int:
 
     require_sensible({k: v for k, v in told.items() if isinstance(v, (int, float))}, "--")
     settings = changes.apply(replace(RealTextSettings(), **told))
-    train_real_text_reward(out, settings, load_dataset(data) if data else None, device)
+    train_real_text_reward(out, settings, load_dataset(data) if data else None, device, answers=answers)
     print(f"reward in {out}. Check it: debias-nb judge-check --judge reward:{out} --labels hatecheck")
     return 0
 
