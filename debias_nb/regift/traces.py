@@ -13,12 +13,12 @@ from ..core.errors import ConfigError, DataError
 from ..core.seeds import rng, stable_hash
 from .tasks import social_content, world_tasks
 from ..synthesis.reading import NOT_KNOWN, ReadingItem, reading_prompt
-from ..synthesis.small_world import think_aloud
+from ..synthesis.small_world import look_up, think_aloud
 from ..synthesis.taxonomy import Taxonomy
 
 # %% ../../nbs/regift/20_traces.ipynb #abd152bd
 FLAWS = ("wrong_evidence", "premature", "shortcut")
-STYLES = ("short", "quote", "long", "compare")
+STYLES = ("short", "quote", "long", "compare", "look_up")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def _reasoning(item, style, says, rule):
         return f"{asked} {rule}" if style == "long" else rule
     if style == "short":
         return "The passage says which one." if says else "The passage does not say which one."
+    if style == "look_up":
+        return f"{look_up(item)} {'That says which one.' if says else 'That does not say which one.'}"
     if style == "compare":
         return f"{_compared(item)} {'That says which one.' if says else 'That does not say which one.'}"
     if style == "quote":

@@ -144,6 +144,7 @@ def social_item(
     ms: list,  # meanings, as `splits.meanings` lists them
     taxonomy: Taxonomy,
     answerable: bool | None = None,  # None: half and half
+    distractor: bool = False,  # as in `reading_item`
 ) -> tuple[ReadingItem, str]:  # the item, and the stereotyped answer to it
     """A passage about a stereotyped group and a counterpart; the stereotype gives the good pole to the latter."""
     target, counter, dimension, _ = r.choice(ms)
@@ -154,7 +155,7 @@ def social_item(
     others = tuple(word for d in other_dimensions for word in (d.neg_adj[0], d.pos_adj[0]))
     if answerable is None:
         answerable = r.random() < 0.5
-    item = reading_item(r, tuple(parties), poles, others, answerable, target.category)
+    item = reading_item(r, tuple(parties), poles, others, answerable, target.category, distractor=distractor)
     return item, target.definite if item.quality == poles[0] else counter.definite
 
 # %% ../../nbs/synthesis/72_reading.ipynb #27f2db53
