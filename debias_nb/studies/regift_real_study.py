@@ -55,6 +55,7 @@ REAL_SETTINGS = {
         RealSetting("own", "its own right traces", traces={}, own=True),
         RealSetting("contrasts", "correct traces, some passages without the evidence", traces={}, contrasts=0.6),
         RealSetting("balanced", "correct traces, few passages without the evidence", traces={}, contrasts=0.3),
+        RealSetting("balanced_short", "shortest traces, few such passages", traces=dict(style="short"), contrasts=0.3),
         RealSetting("contrasts_all", "the same, as many as there are", traces={}, contrasts=1.0),
         RealSetting("grpo", "GRPO on real rewards", "zero_shot", grpo=True),
         RealSetting("grpo_regift", "GRPO, then correct traces", traces={}, grpo=True),
