@@ -30,7 +30,7 @@ from debias_nb.run.presets import get_preset
 RESULTS = Path(__file__).resolve().parent.parent / "nbs" / "results" / "lookup_world"
 WORLD = dict(looks_up=True, aloud=0.8, distractors=0.3, general=0.28, social=0.33, opinions=0.24)
 STEPS = 4000  # at 2,500 the look-up is half learnt
-TRACES = dict(style="look_up", another=0.35, epochs=2)
+TRACES = dict(style="look_up", another=0.35)
 READING = ReadingSettings(n_items=400, n_tasks=600, n_distracted=300, n_prompts=0, n_texts=200)
 
 

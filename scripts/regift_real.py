@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The study of `nbs/studies/71_regift_real_study.ipynb` on a real pretrained model; `72_regift_real` shows its files.
 
-    python scripts/regift_real.py                   # SmolLM2-135M from pip, thirteen settings, three seeds: days on a CPU
+    python scripts/regift_real.py                   # SmolLM2-135M from pip, all settings, three seeds: days on a CPU
     python scripts/regift_real.py --seeds 0 --settings zero_shot cot answers correct
     python scripts/regift_real.py --size small      # few traces and few questions, for a CPU that others use too
     python scripts/regift_real.py --size medium     # 400 traces, few questions

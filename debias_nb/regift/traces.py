@@ -73,7 +73,7 @@ def _reasoning(item, style, says, rule):
     if style == "short":
         return "The passage says which one." if says else "The passage does not say which one."
     if style == "look_up":
-        return f"{look_up(item)} {'That says which one.' if says else 'That does not say which one.'}"
+        return look_up(item)
     if style == "compare":
         return f"{_compared(item)} {'That says which one.' if says else 'That does not say which one.'}"
     if style == "quote":
