@@ -108,7 +108,9 @@ def stage_text_reward(run: RunFolder, config: RunConfig, folder: Path) -> dict:
         answers = labelled_answers(run, config) if config.text.own_answers else None
         train = lambda place: train_real_text_reward(place, settings, data, device, quiet, answers)
         told = dict(training=_in_reach(run, "reward", folder, train).summary, human_labels=True)
-        return told | (dict(answers=shutil.copy(answers, folder).name) if answers else {})
+        if answers:
+            shutil.copy(answers, folder / "answers.jsonl")
+        return told | (dict(answers="answers.jsonl") if answers else {})
     reward = replace(config.reward, encoder=_encoder(config.reward.encoder, run))
     groups = own_taxonomy(config.synthesis.taxonomy)
     result = train_reward(data, reward, folder, groups, device=device, log=quiet)
