@@ -201,7 +201,8 @@ def run_regift(
     quiet_libraries()
     if args.preset == "real" and not args.traces:
         per_category = args.bbq // len(CATEGORIES)
-        reading = RealReading(per_category=per_category, ranked=min(40, per_category)) if args.bbq else None
+        measured = dict(per_category=per_category, ranked=min(40, per_category), dtype=args.settings.dtype)
+        reading = RealReading(**measured) if args.bbq else None
         return regift_on_squad(args.out, args.policy, args.settings, reading, args.seed, args.device, log=_say)
     if not (args.policy or args.traces):
         return regift_on_small_world(args.preset, args.out, args.seed)
