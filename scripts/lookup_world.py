@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 
 from debias_nb.analysis.reading_measures import ReadingSettings, measure_reading
-from debias_nb.core.errors import DebiasError
-from debias_nb.core.files import write_json
+from debias_nb.core.errors import ConfigError, DebiasError
+from debias_nb.core.files import read_json, write_json
 from debias_nb.core.run_folder import RunFolder, environment
 from debias_nb.core.seeds import stable_hash, to_plain
 from debias_nb.models.loading import load_policy
@@ -54,10 +54,14 @@ def measured(run: RunFolder, adapter: Path | None, seed: int) -> dict:
 def study(seed: int, work: Path, out: Path, command: str):
     """Base, ReGiFT and measures of one seed."""
     config, file = config_of(seed), out / f"seed{seed}.json"
+    settings = replace(config.regift, **TRACES)
     if file.is_file():
+        kept = read_json(file)
+        if (kept["config_hash"], kept["traces"]) != (stable_hash(config), to_plain(settings)):
+            raise ConfigError(f"{file} was made with other settings. Choose another --out, or remove it")
         print(f"{file} is there, kept", flush=True)
         return
-    run, settings = RunFolder(work / f"seed-{seed}", config), replace(config.regift, **TRACES)
+    run = RunFolder(work / f"seed-{seed}", config)
     for name in ("dataset", "policy/base"):
         run.stage(name, lambda folder, name=name: stages_of(config)[name](run, config, folder))
     run.stage("policy/regift", lambda folder: train_on_traces(run, settings, folder))

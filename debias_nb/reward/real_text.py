@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..core.estimates import estimate_text
 from ..core.files import numbered_rows
 from ..core.rows import Filled, Row, read_as
@@ -302,6 +302,8 @@ def train_real_text_reward(
     settings, folder, start = settings or RealTextSettings(), Path(folder), time.perf_counter()
     require_parts(parts, ("reward", "calibration"))
     require_own_folder(folder)
+    if answers and not settings.answers:
+        raise ConfigError("answers of a policy are given, and answers=0 draws none of them. Leave one of the two out")
     data = data or synthesise(SynthesisConfig(n=settings.instances))
     with folder_lock(folder):
         ready = replace(settings, encoder=encoder_folder(settings.encoder, folder.parent))

@@ -97,13 +97,17 @@ def _in_reach(run, name, folder, train):
 
 def stage_text_reward(run: RunFolder, config: RunConfig, folder: Path) -> dict:
     """The reward that was named, or one that is trained here."""
+    taught = all(map(has_data, HUMAN_SETS))
+    if config.text.own_answers and (config.text.reward or not taught):
+        why = "text.reward names another" if config.text.reward else f"{' and '.join(HUMAN_SETS)} are not here"
+        raise ConfigError(f"text.own_answers goes into a reward that learns from people, and {why}. Leave it out")
     if config.text.reward:
         reward = RewardModel.from_pretrained(config.text.reward)
         shutil.copytree(config.text.reward, folder, dirs_exist_ok=True)
         return dict(source=str(config.text.reward), heads=list(reward.dimensions))
     data, device = load_dataset(run / "dataset"), run_device(config)
     quiet = lambda line: None
-    if all(map(has_data, HUMAN_SETS)):
+    if taught:
         settings = replace(RealTextSettings(), **real_text_changes(config))
         answers = labelled_answers(run, config) if config.text.own_answers else None
         train = lambda place: train_real_text_reward(place, settings, data, device, quiet, answers)

@@ -17,7 +17,7 @@ from ..core.errors import ConfigError
 from ..core.files import read_json, read_jsonl, write_json, write_jsonl
 from ..core.run_folder import environment, folder_lock, said_settings
 from ..core.seeds import stable_hash, to_plain
-from ..models.loading import load_policy
+from ..models.loading import is_adapter, load_policy
 from ..regift.filters import read_traces
 from ..regift.self_traces import self_traces
 from ..regift.settings import REGIFT_PRESETS, ReGiFTSettings
@@ -86,14 +86,16 @@ def _after_grpo(model, adapter, folder):
     """The base with GRPO's adapter merged in, a folder that is kept; which adapter it was."""
     if adapter is None:
         raise ConfigError("settings 'grpo' and 'grpo_regift' need a policy that GRPO trained. Give its adapter: --grpo")
+    if not is_adapter(adapter):
+        raise ConfigError(f"--grpo {adapter} is no adapter. Give a folder with adapter_config.json, as GRPO leaves it")
     said = dict(sha256=hashlib.sha256((Path(adapter) / "adapter_model.safetensors").read_bytes()).hexdigest())
     stage = Path(adapter) / "stage.json"
     said |= dict(stage=read_json(stage)) if stage.is_file() else {}
-    done = folder / "merged.json"
-    if not done.is_file() or read_json(done) != to_plain(said):
-        merge_adapter(model, adapter, folder)
-        write_json(done, to_plain(said))
-    return folder, said
+    merged = Path(folder) / said["sha256"][:12]
+    if not (merged / "merged.json").is_file():
+        merge_adapter(model, adapter, merged)
+        write_json(merged / "merged.json", to_plain(said))
+    return merged, said
 
 
 def _own_traces(model, folder, tasks, study):
@@ -227,15 +229,17 @@ def run_real_study(
             one = replace(study, seed=seed)
             for name in settings:
                 file, folder = out / f"seed{seed}" / f"{name}.json", Path(work) / f"seed{seed}" / name
+                setting, base, told = REAL_SETTINGS[name], model, None
+                if setting.grpo:
+                    base, told = _after_grpo(model, grpo, Path(work) / "after_grpo")
+                    folder = folder / base.name
                 if not file.is_file():
                     log(f"[seed {seed}] {name}")
                     folder.mkdir(parents=True, exist_ok=True)
-                    setting, base, told = REAL_SETTINGS[name], model, None
-                    if setting.grpo:
-                        base, told = _after_grpo(model, grpo, Path(work) / "after_grpo")
                     write_json(file, real_result(base, setting, folder, items, tasks, one, log, told))
                 result = read_json(file)
-                if said_settings(result["config"]) != said_settings(to_plain(one)):
+                same = said_settings(result["config"]) == said_settings(to_plain(one))
+                if not same or result.get("grpo") != to_plain(told):
                     raise ConfigError(f"{file} was made with other settings. Choose another --out, or remove it")
                 found.setdefault(name, {})[seed] = result
     return found
