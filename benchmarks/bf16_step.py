@@ -2,8 +2,9 @@
 
     python benchmarks/bf16_step.py --out nbs/results/cpu/bf16.json
 
-A forward and a backward over rows of one length, as ReGiFT's training does them with `dtype="bfloat16"`: the frozen base
-held in bf16, the adapter in fp32, under autocast. The two take turns; random weights of the shape. Prints one JSON object.
+A forward and a backward over rows of one length, as ReGiFT's training does them with `dtype="bfloat16"`: the frozen
+base is held in bf16, the adapter in fp32, under autocast. The two take turns; random weights of the shape. Prints one
+JSON object.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import time
 from pathlib import Path
 
 import torch
-from made_models import made_policy, policy_tokenizer, size_of
+from made_models import made_policy
 from peft import get_peft_model
 
 from debias_nb.core.files import write_json
@@ -28,8 +29,7 @@ DTYPES = ("float32", "bfloat16")
 
 def made(shape: str, dtype: str):
     """A model of the shape with a fresh adapter."""
-    tokenizer = policy_tokenizer(["one two three"], size_of(shape))
-    model = made_policy(shape, tokenizer, "cpu").to(getattr(torch, dtype))
+    model, _ = made_policy(shape, ["one two three"], "cpu", getattr(torch, dtype))
     return get_peft_model(model, lora_config()).train()
 
 
