@@ -9,8 +9,9 @@ JSON object.
 
 import argparse
 import json
-import platform
+import shlex
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from debias_nb.models.loading import lora_config
 from debias_nb.run.pipeline import quiet_libraries
 
 DTYPES = ("float32", "bfloat16")
+ASKS = "a training step with LoRA in bf16 beside fp32"
 
 
 def made(shape: str, dtype: str):
@@ -67,9 +69,10 @@ def main():
             seconds[dtype].append(step_seconds(model, ids))
     kept = {dtype: [round(s, 3) for s in found[1:]] for dtype, found in seconds.items()}
     ratios = [a / b for a, b in zip(kept["float32"], kept["bfloat16"], strict=True)]
-    asked = vars(args) | dict(out=str(args.out) if args.out else None)
-    told = dict(asked=asked, amx=has_amx(), machine=platform.machine(), cpu_seconds=kept)
-    told |= dict(times_faster=round(statistics.median(ratios), 2), environment=environment(0))
+    asked = {name: value for name, value in vars(args).items() if name != "out"}
+    result = dict(asked=asked, amx=has_amx(), cpu_seconds=kept, times_faster=round(statistics.median(ratios), 2))
+    told = dict(part="bf16", asks=ASKS, command=shlex.join(["python", *sys.argv]), environment=environment(0))
+    told |= dict(state="whole", result=result)
     print(json.dumps(told))
     if args.out:
         write_json(args.out, told)
