@@ -49,6 +49,8 @@ def cases(folder: Path) -> dict:
     for piece, behind in (("<think>", ""), ("<think></answer>", ""), ("<answer>", ""), (" ", "<answer>x</answer>")):
         what = f"parse_response, {piece if piece.strip() else 'spaces before <answer>'}"
         found[what] = (KB, lambda n, p=piece, b=behind: repeated(p, n, behind=b), parse_response)
+    for piece in ("<|channel|>analysis", "<|end|> "):
+        found[f"parse_response, {piece.strip()}"] = (KB, lambda n, p=piece: repeated(p, n), parse_response)
     found["without_thinking, </think>"] = (KB, lambda n: repeated("</think>", n), without_thinking)
     found["read_open, the man"] = (KB, lambda n: repeated("the man ", n), lambda text: read_open(text, ITEM))
     found["read_open, <answer>the man"] = (
