@@ -6,6 +6,7 @@
     python scripts/regift_real.py --size small      # few traces and few questions, for a CPU that others use too
     python scripts/regift_real.py --size medium     # 400 traces, few questions
     python scripts/regift_real.py --size long       # 1,371 traces, few questions, in bf16: for a CPU with AMX
+    python scripts/regift_real.py --size mixed --settings zero_shot scenes scenes_answers scenes_only  # with scenes
     python scripts/regift_real.py --model FOLDER    # a model of your own
     python scripts/regift_real.py --settings grpo grpo_regift --grpo runs/real/seed-0/policy/grpo  # after GRPO
 
@@ -45,6 +46,12 @@ SIZES = dict(
         replace(REAL, n_traces=1400, max_new_tokens=96, dtype="bfloat16"),
         RealReading(per_category=24, ranked=8, squad=80, texts=10, max_new_tokens=96, dtype="bfloat16"),
         passage_words=120,
+    ),
+    mixed=RealStudy(
+        replace(REAL, n_traces=1000, max_new_tokens=128, dtype="bfloat16"),
+        RealReading(per_category=24, ranked=8, squad=80, texts=10, max_new_tokens=128, dtype="bfloat16"),
+        passage_words=120,
+        scenes=120,
     ),
 )
 

@@ -11,7 +11,8 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ..analysis.real_reading import MANNERS, RealReading, bbq_items, measure_real
+from ..analysis.passage_answers import passage_scores
+from ..analysis.real_reading import MANNERS, RealReading, bbq_items, measure_real, write_answers
 from ..core.devices import get_device, get_dtype
 from ..core.errors import ConfigError
 from ..core.files import read_json, read_jsonl, write_json, write_jsonl
@@ -19,6 +20,7 @@ from ..core.run_folder import environment, folder_lock, said_settings
 from ..core.seeds import stable_hash, to_plain
 from ..models.loading import is_adapter, load_policy
 from ..regift.filters import read_traces
+from ..regift.scenes import load_scenes, scene_tasks, scene_traces, split_scenes
 from ..regift.self_traces import self_traces
 from ..regift.settings import REGIFT_PRESETS, ReGiFTSettings
 from ..regift.squad_traces import draw_tasks, squad_parts, squad_traces, with_contrasts
@@ -38,6 +40,7 @@ class RealSetting:
     reasoning: bool = True  # False: answers alone
     own: bool = False  # the traces are its own, written by the model of setting 'correct'
     contrasts: float = 0.0  # share of the unanswerable questions that are answerable ones without their evidence
+    scenes: float | None = None  # share of the traces that are about scenes, the others about SQuAD's passages
     grpo: bool = False  # the base is a policy that GRPO trained on real rewards
 
 
@@ -57,6 +60,9 @@ REAL_SETTINGS = {
         RealSetting("balanced", "correct traces, few passages without the evidence", traces={}, contrasts=0.3),
         RealSetting("balanced_short", "shortest traces, few such passages", traces=dict(style="short"), contrasts=0.3),
         RealSetting("contrasts_all", "the same, as many as there are", traces={}, contrasts=1.0),
+        RealSetting("scenes", "correct traces, six in ten about scenes", traces={}, scenes=0.6),
+        RealSetting("scenes_answers", "the same, answers alone", traces={}, reasoning=False, scenes=0.6),
+        RealSetting("scenes_only", "traces about scenes alone", traces={}, scenes=1.0),
         RealSetting("grpo", "GRPO on real rewards", "zero_shot", grpo=True),
         RealSetting("grpo_regift", "GRPO, then correct traces", traces={}, grpo=True),
     )
@@ -70,6 +76,7 @@ class RealStudy:
     regift: ReGiFTSettings = field(default_factory=lambda: REGIFT_PRESETS["real"])
     reading: RealReading = RealReading()
     passage_words: int | None = 120  # longest passage of a trace and of a SQuAD question
+    scenes: int | None = None  # questions about scenes that no trace is made of; None: not asked
     seed: int = 0
 
 
@@ -134,12 +141,16 @@ def train_real(
     if (adapter / "stage.json").is_file():
         return adapter
     s = replace(study.regift, seed=study.seed, reasoning=setting.reasoning)
-    drawn = with_contrasts(draw_tasks(tasks["train"], s.n_traces, study.seed), setting.contrasts, study.seed)
+    about_scenes = round((setting.scenes or 0) * s.n_traces)
+    drawn = draw_tasks(tasks["train"], s.n_traces - about_scenes, study.seed)
+    drawn = with_contrasts(drawn, setting.contrasts, study.seed)
     if setting.own:
         traces = _own_traces(model, folder, drawn, study)
     else:
         traces = squad_traces(drawn, tasks["train"], **{"style": s.style, **setting.traces}, seed=study.seed)
-    s = replace(s, epochs=s.epochs * len(drawn) / len(traces))  # as many steps, whatever was left out
+    traces += scene_traces(split_scenes(load_scenes())["train"], about_scenes, study.seed)
+    # as many steps, whatever was left out
+    s = replace(s, epochs=s.epochs * (len(drawn) + about_scenes) / len(traces))
     start = time.process_time()
     told = train_regift(model, traces, adapter, s).summary
     seconds = round(time.process_time() - start)  # of this process; a broken one began later
@@ -163,6 +174,14 @@ def _per_item(items, texts, manner):
     return rows
 
 
+def _scenes_part(policy, tokenizer, manner, study, folder):
+    """Answers about scenes that no trace was made of, told and not told apart."""
+    asked = scene_tasks(split_scenes(load_scenes())["test"], study.scenes, 0)  # the same for every seed
+    prompts = [manner.ask(task.passage, task.question) for task in asked]
+    texts = write_answers(policy, tokenizer, prompts, study.reading, folder / "scenes.jsonl", "scenes")
+    return passage_scores(asked, texts, manner.tags)
+
+
 def real_result(
     model: str | Path,
     setting: RealSetting,
@@ -183,6 +202,8 @@ def real_result(
     manner, start = MANNERS[setting.manner], time.perf_counter()
     asked = draw_tasks(tasks["test"], study.reading.squad, 0)  # the same questions for every seed
     found = measure_real(policy, tokenizer, manner, items, asked, study.reading, folder, log=log)
+    if study.scenes:
+        found["scenes"] = _scenes_part(policy, tokenizer, manner, study, folder)
     texts = [row["text"] for row in read_jsonl(folder / "bbq.jsonl")]
     source = Path(model) / "source.json"
     return dict(
