@@ -24,6 +24,19 @@ def _pairs(plus, minus, condition, rule):
     return [d for d, _ in kept], [t for _, t in kept]
 
 
+def _of_seeds(results, plus, minus):
+    """{seed: result} of both; what was not trained answers greedily, so it is the same for every seed."""
+    one, other = results.get(plus, {}), results.get(minus, {})
+    return [_untrained(mine, yours) for mine, yours in ((one, other), (other, one))]
+
+
+def _untrained(mine, yours):
+    """One result for all seeds of the other, where there is one and nothing was trained."""
+    if len(mine) == 1 and (only := next(iter(mine.values())))["training"] is None:
+        return dict.fromkeys(yours, only)
+    return mine
+
+
 def real_contrast(
     results: dict,  # {setting: {seed: result}}
     plus: str,
@@ -32,8 +45,8 @@ def real_contrast(
     rule: str = "strict",  # or 'paper'
 ) -> dict:  # estimate of plus minus minus
     """A paired difference of accuracies."""
-    seeds = sorted(set(results.get(plus, {})) & set(results.get(minus, {})))
-    parts = [_pairs(results[plus][seed], results[minus][seed], condition, rule) for seed in seeds]
+    one, other = _of_seeds(results, plus, minus)
+    parts = [_pairs(one[seed], other[seed], condition, rule) for seed in sorted(set(one) & set(other))]
     if len(parts) == 1:
         return bootstrap_mean(parts[0][0], parts[0][1], 0)
     return over_seeds([sum(values) / len(values) for values, _ in parts if values])
@@ -89,6 +102,30 @@ REAL_CLAIMS = (  # (claim, the paper says, claim of the small world or None, [(p
         None,
         [("contrasts", "zero_shot", "disambig", 0.03), ("contrasts_all", "zero_shot", "disambig", 0.03)],
     ),
+    (
+        "with scenes, ambiguous accuracy rises by 40 points",
+        "not asked",
+        None,
+        [("scenes", "zero_shot", "ambig", -0.40)],
+    ),
+    (
+        "with scenes, disambiguated accuracy falls by 3 points at most",
+        "not asked",
+        None,
+        [("scenes", "zero_shot", "disambig", 0.03)],
+    ),
+    (
+        "with scenes, traces beat a chain-of-thought prompt",
+        "Age, both halves: 84.5 against 47.0",
+        None,
+        [("scenes", "cot", "ambig", 0), ("scenes", "cot", "disambig", 0)],
+    ),
+    (
+        "with scenes, traces beat answers alone",
+        "Age, both halves: 84.5 against 67.6",
+        None,
+        [("scenes", "scenes_answers", "ambig", 0), ("scenes", "scenes_answers", "disambig", 0)],
+    ),
 )
 
 # %% ../../nbs/studies/73_regift_real_claims.ipynb #191908b6
@@ -117,7 +154,7 @@ def real_claims(
 
 def _how_many(results, contrasts):
     """A remark where a single seed is behind a verdict."""
-    both = [set(results.get(plus, {})) & set(results.get(minus, {})) for plus, minus, *_ in contrasts]
+    both = [set.intersection(*map(set, _of_seeds(results, plus, minus))) for plus, minus, *_ in contrasts]
     return " (one seed)" if min(map(len, both)) == 1 else ""
 
 # %% ../../nbs/studies/73_regift_real_claims.ipynb #eec14973
