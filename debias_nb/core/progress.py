@@ -10,8 +10,7 @@ import os
 import sys
 import time
 
-from tqdm.auto import tqdm
-from tqdm.std import tqdm as plain_tqdm
+from tqdm.std import tqdm
 
 # %% ../../nbs/core/60_progress.ipynb #025818be
 def show_progress() -> bool:  # `DEBIAS_NB_PROGRESS=1` or `0` decides where it is set
@@ -55,7 +54,7 @@ class MinuteLines:
         self.write(line)
 
 # %% ../../nbs/core/60_progress.ipynb #edc0ccb0
-class _LineBar(plain_tqdm):
+class _LineBar(tqdm):
     """`tqdm` that writes lines in place of a bar."""
 
     lines: MinuteLines | None = None  # not yet there when `tqdm` shows where an interrupted work goes on
@@ -74,7 +73,9 @@ def progress(
 ):
     """`tqdm`: a bar where `show_progress` says so, else a line a minute."""
     if show_progress():
-        return tqdm(it, desc=desc, total=total, leave=False, dynamic_ncols=True, **kw)
+        # text in notebooks too: of a widget nothing but an error is left when the page is opened again
+        where = dict(dynamic_ncols=True) if sys.stderr.isatty() else dict(file=sys.stdout, ncols=90)
+        return tqdm(it, desc=desc, total=total, leave=False, **{**where, **kw})
     bar = _LineBar(it, desc=desc, total=total, leave=False, mininterval=1.0, miniters=1, **kw)
     bar.lines = MinuteLines(desc, bar.total)
     bar.lines.first = bar.n

@@ -153,7 +153,7 @@ class Html:
 def _shown_in(x, language):
     """The instance in a language, or None where it has none such."""
     languages = languages_of(x)
-    if language in (None, languages[0]):
+    if language in (None, "", languages[0]):
         return x
     return in_language(x, language) if language in languages else None
 
@@ -172,15 +172,15 @@ class Browser:
     def select(
         self,
         search: str = "",  # words that have to be in the prompt or a response
-        language: str | None = None,
+        language: str | None = None,  # None or '' for any, as with all of them
         split: str | None = None,
-        **filters,  # group, category, scenario, dimension; None or '' for any
+        **filters,  # group, category, scenario, dimension
     ) -> list:
         """The instances that meet all filters."""
         wanted = {name: value for name, value in filters.items() if value not in (None, "")}
         out = []
         for own_split, instances in self.data.items():
-            if split not in (None, own_split):
+            if split and split != own_split:
                 continue
             for x in instances:
                 if any(getattr(x, name) != value for name, value in wanted.items()):
@@ -189,6 +189,10 @@ class Browser:
                 if shown is not None and (not search or search.lower() in " ".join(texts_of(shown).values()).lower()):
                     out.append(shown)
         return out
+
+    def pages(self, **filters) -> int:
+        """How many pages the instances fill that meet all filters; 1 for none."""
+        return max(1, math.ceil(len(self.select(**filters)) / self.per_page))
 
     def html(self, page: int = 0, **filters) -> str:
         """One page, as a static table."""
@@ -231,13 +235,22 @@ def _menus(browser, widgets):
         values[name] = sorted({getattr(x, name) for x in instances})
     values["language"] = sorted({language for x in instances for language in languages_of(x)})
     return {
-        name: widgets.Dropdown(
-            options=[("any", None), *((value, value) for value in given)],
-            description=name,
-            layout=widgets.Layout(width="280px"),
-        )
+        name: widgets.Dropdown(options=_options(given), description=name, layout=widgets.Layout(width="280px"))
         for name, given in values.items()
     }
+
+
+def _options(values):
+    """What a menu offers; '' for any, since a menu shows nothing for None."""
+    return [("any", ""), *((value, value) for value in values)]
+
+
+def _narrow(browser, menus):
+    """Offer the groups of the chosen category."""
+    groups = sorted({x.group for x in browser.select(category=menus["category"].value)})
+    kept = menus["group"].value
+    menus["group"].options = _options(groups)
+    menus["group"].value = kept if kept in groups else ""
 
 # %% ../../nbs/synthesis/88_browse.ipynb #65ea5d42
 def _widget(browser):
@@ -248,6 +261,7 @@ def _widget(browser):
 
     def show(*_):
         chosen = {name: menu.value for name, menu in menus.items()}
+        page.max = browser.pages(search=search.value, **chosen)
         out.value = browser.html(page.value - 1, search=search.value, **chosen)
 
     def restart(*_):
@@ -256,6 +270,7 @@ def _widget(browser):
         else:
             page.value = 1
 
+    menus["category"].observe(lambda change: _narrow(browser, menus), "value")
     for menu in (*menus.values(), search):
         menu.observe(restart, "value")
     page.observe(show, "value")
