@@ -8,6 +8,7 @@ Where the system cannot fork, `run_notebook.py` does the same one process at a t
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -35,8 +36,10 @@ def preload():
 def start(request):
     """Fork a child that runs one notebook with its output in two files; give its state."""
     out, err = (tempfile.mkstemp(suffix=suffix) for suffix in (".out", ".err"))
+    temporary = tempfile.mkdtemp(prefix="notebook-")  # a notebook leaves its temporary folders to the end of its kernel
     pid = os.fork()
     if pid == 0:
+        os.environ["TMPDIR"], tempfile.tempdir = temporary, None
         os.setsid()
         os.dup2(out[0], 1)
         os.dup2(err[0], 2)
@@ -56,7 +59,7 @@ def start(request):
             os._exit(code)
     os.close(out[0])
     os.close(err[0])
-    return pid, dict(request, out=out[1], err=err[1], begun=time.perf_counter())
+    return pid, dict(request, out=out[1], err=err[1], temporary=temporary, begun=time.perf_counter())
 
 
 def text_of(path):
@@ -70,6 +73,7 @@ def finish(state, status, stopped):
     """The answer to a request whose process has ended."""
     seconds = time.perf_counter() - state["begun"]
     err = text_of(state["err"])
+    shutil.rmtree(state["temporary"], ignore_errors=True)
     if stopped:
         err += f"\nstopped after {state['timeout']:.0f} s"
     code = -1 if stopped else os.waitstatus_to_exitcode(status)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 
@@ -26,7 +27,9 @@ def run_one(notebook, flags):
 
 
 if __name__ == "__main__":
-    code = run_one(sys.argv[1], sys.argv[2:])
+    with tempfile.TemporaryDirectory(prefix="notebook-") as temporary:  # what the notebook leaves goes with it
+        os.environ["TMPDIR"], tempfile.tempdir = temporary, None
+        code = run_one(sys.argv[1], sys.argv[2:])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # threads left by a notebook must not hold the suite up
