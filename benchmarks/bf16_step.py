@@ -1,4 +1,4 @@
-"""How long does a training step with LoRA take in bf16, beside fp32? On a CPU it depends on matrix units (AMX).
+"""How long does a training step with LoRA take in bf16, beside fp32? On a CPU its instructions decide (AVX-512, AMX).
 
     python benchmarks/bf16_step.py --out nbs/results/cpu/bf16.json
 
@@ -44,10 +44,10 @@ def step_seconds(model, ids) -> float:
     return time.process_time() - begun
 
 
-def has_amx() -> bool | None:
-    """Whether the CPU has matrix units for bf16; None where the system does not say."""
+def instructions() -> list[str] | None:
+    """Which instructions for bf16 the CPU has; None where the system does not say."""
     file = Path("/proc/cpuinfo")
-    return "amx_bf16" in file.read_text() if file.is_file() else None
+    return [name for name in ("avx512_bf16", "amx_bf16") if name in file.read_text()] if file.is_file() else None
 
 
 def main():
@@ -70,7 +70,8 @@ def main():
     kept = {dtype: [round(s, 3) for s in found[1:]] for dtype, found in seconds.items()}
     ratios = [a / b for a, b in zip(kept["float32"], kept["bfloat16"], strict=True)]
     asked = {name: value for name, value in vars(args).items() if name != "out"}
-    result = dict(asked=asked, amx=has_amx(), cpu_seconds=kept, times_faster=round(statistics.median(ratios), 2))
+    result = dict(asked=asked, instructions=instructions(), cpu_seconds=kept)
+    result["times_faster"] = round(statistics.median(ratios), 2)
     told = dict(part="bf16", asks=ASKS, command=shlex.join(["python", *sys.argv]), environment=environment(0))
     told |= dict(state="whole", result=result)
     print(json.dumps(told))

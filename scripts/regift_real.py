@@ -5,7 +5,7 @@
     python scripts/regift_real.py --seeds 0 --settings zero_shot cot answers correct
     python scripts/regift_real.py --size small      # few traces and few questions, for a CPU that others use too
     python scripts/regift_real.py --size medium     # 400 traces, few questions
-    python scripts/regift_real.py --size long       # 1,371 traces, few questions, in bf16: for a CPU with AMX
+    python scripts/regift_real.py --size long       # 1,371 traces, few questions, in bf16: for a CPU that knows it
     python scripts/regift_real.py --size mixed --settings zero_shot scenes scenes_answers scenes_only  # with scenes
     python scripts/regift_real.py --model FOLDER    # a model of your own
     python scripts/regift_real.py --settings grpo grpo_regift --grpo runs/real/seed-0/policy/grpo  # after GRPO

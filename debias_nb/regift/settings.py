@@ -45,7 +45,7 @@ class ReGiFTSettings:
     target_modules: str | tuple = "all-linear"
     continue_adapter: bool = False  # the policy is an adapter of this shape, and is trained on; False: merged first
     save_every: int = 0  # steps between checkpoints; an interrupted training goes on from the last whole one
-    dtype: str | None = None  # 'float32' or 'bfloat16' (faster on a CPU with AMX); None: what suits the device
+    dtype: str | None = None  # 'float32' or 'bfloat16' (faster on a CPU that knows bf16); None: what suits the device
     seed: int = 0
 
     # when it answers
