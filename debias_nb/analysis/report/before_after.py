@@ -76,8 +76,17 @@ def _panel(ax, key, found):
     ax.set_yticks(range(len(found)), [model_style(name)[0] for name in found])
     ax.set_ylim(len(found) - 0.4, -0.6)
     ax.margins(x=0.15)
+    _not_too_near(ax)
     ax.grid(axis="y", visible=False)
     ax.locator_params(axis="x", nbins=4)
+
+
+def _not_too_near(ax, least=0.04):
+    """Widen an axis on which a difference of no account would fill the panel; `least` is a share of the values."""
+    low, high = ax.get_xlim()
+    lacks = least * max(abs(low), abs(high)) - (high - low)
+    if lacks > 0:
+        ax.set_xlim(low - lacks / 2, high + lacks / 2)
 
 # %% ../../../nbs/analysis/report/20_before_after.ipynb #0da16da6
 def forest_plot(
