@@ -19,7 +19,7 @@ import torch
 from debias_nb.analysis.reading_measures import ReadingSettings, measure_reading
 from debias_nb.core.errors import ConfigError, DebiasError
 from debias_nb.core.files import read_json, write_json
-from debias_nb.core.run_folder import RunFolder, environment
+from debias_nb.core.run_folder import RunFolder, environment, said_settings
 from debias_nb.core.seeds import stable_hash, to_plain
 from debias_nb.models.loading import load_policy
 from debias_nb.regift.settings import own_traces
@@ -57,7 +57,8 @@ def study(seed: int, work: Path, out: Path, command: str):
     settings = replace(config.regift, **TRACES)
     if file.is_file():
         kept = read_json(file)
-        if (kept["config_hash"], kept["traces"]) != (stable_hash(config), to_plain(settings)):
+        made_with = [said_settings(kept[name]) for name in ("config", "traces")]
+        if made_with != [said_settings(to_plain(now)) for now in (config, settings)]:
             raise ConfigError(f"{file} was made with other settings. Choose another --out, or remove it")
         print(f"{file} is there, kept", flush=True)
         return

@@ -28,7 +28,7 @@ from debias_nb.run.pipeline import quiet_libraries
 from debias_nb.studies.regift_real_study import REAL_SETTINGS, RealStudy, run_real_study
 
 RESULTS = Path(__file__).resolve().parent.parent / "nbs" / "results" / "regift_real"
-REAL = REGIFT_PRESETS["real"]
+REAL = replace(REGIFT_PRESETS["real"], scenes=None)  # a setting says how many
 DEFAULT = [name for name, setting in REAL_SETTINGS.items() if not setting.grpo]
 SIZES = dict(
     whole=RealStudy(),

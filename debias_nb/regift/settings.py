@@ -24,6 +24,9 @@ class ReGiFTSettings:
     distractors: float = 0.0  # share of the passages that tell another fact besides, whatever else they tell
     cued: float = 0.75  # share of the prompts that end in "Think first."
 
+    # the traces of real text
+    scenes: float | None = None  # share of them that are about scenes (`regift.scenes`), the others about SQuAD
+
     # what is learnt
     reasoning: bool = True  # False: learn the answers alone, without traces (the instruction-tuning baseline)
     loss_on: str = "all"  # 'all': reasoning and answer; 'answer': the reasoning is read but not learnt
@@ -70,6 +73,7 @@ REGIFT_PRESETS = dict(
     released=ReGiFTSettings(learning_rate=2e-4, batch_size=4, accumulation=2, **_PUBLISHED),
     real=ReGiFTSettings(
         n_traces=3000,
+        scenes=0.6,
         style="long",
         learning_rate=5e-4,
         batch_size=8,

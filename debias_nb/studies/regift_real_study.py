@@ -73,7 +73,7 @@ REAL_SETTINGS = {
 class RealStudy:
     """What all models of the study share."""
 
-    regift: ReGiFTSettings = field(default_factory=lambda: REGIFT_PRESETS["real"])
+    regift: ReGiFTSettings = field(default_factory=lambda: replace(REGIFT_PRESETS["real"], scenes=None))  # by setting
     reading: RealReading = RealReading()
     passage_words: int | None = 120  # longest passage of a trace and of a SQuAD question
     scenes: int | None = None  # questions about scenes that no trace is made of; None: not asked
