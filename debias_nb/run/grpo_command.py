@@ -71,7 +71,7 @@ def grpo(
     with folder_lock(out) if int(os.environ.get("RANK", 0)) == 0 else nullcontext():
         result = train_grpo(policy, rewards.functions, asked, Path(out), settings, **told)
     for name, value in result.summary.items():
-        print(f"{name:24}{value}")
+        print(f"{name:24}{value:.4g}" if isinstance(value, float) else f"{name:24}{value}")
     print(f"adapter in {out}")
     return 0
 
