@@ -27,7 +27,8 @@ def run_one(notebook, flags):
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="notebook-") as temporary:  # what the notebook leaves goes with it
+    # what a notebook leaves in its temporary folder goes with it
+    with tempfile.TemporaryDirectory(prefix="notebook-", ignore_cleanup_errors=True) as temporary:
         os.environ["TMPDIR"], tempfile.tempdir = temporary, None
         code = run_one(sys.argv[1], sys.argv[2:])
     sys.stdout.flush()

@@ -74,7 +74,8 @@ def progress(
     """`tqdm`: a bar where `show_progress` says so, else a line a minute."""
     if show_progress():
         # text in notebooks too: of a widget nothing but an error is left when the page is opened again
-        where = dict(dynamic_ncols=True) if sys.stderr.isatty() else dict(file=sys.stdout, ncols=90)
+        live = "ipykernel" in sys.modules and not sys.stderr.isatty()
+        where = dict(file=sys.stdout, ncols=90) if live else dict(dynamic_ncols=True)
         return tqdm(it, desc=desc, total=total, leave=False, **{**where, **kw})
     bar = _LineBar(it, desc=desc, total=total, leave=False, mininterval=1.0, miniters=1, **kw)
     bar.lines = MinuteLines(desc, bar.total)

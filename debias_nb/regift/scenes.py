@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'Side', 'Scene', 'SceneBook', 'load_scenes', 'split_scenes', 'Person', 'two_persons', 'Passage',
-           'write_passage', 'scene_traces', 'scene_tasks']
+           'write_passage', 'scene_traces', 'training_scenes', 'scene_tasks']
 
 # %% ../../nbs/regift/26_scenes.ipynb #1ecc3375
 from dataclasses import dataclass, replace
@@ -55,12 +55,22 @@ class SceneBook:
 _LISTS = ("leads", "fillers", "people", "carried", "worn", "pairs", "names")
 
 
-def _listed(section, key, least):
-    """A list with enough in it."""
+def _listed(section, key, least, text=True):
+    """A list with enough in it, of texts unless told otherwise."""
     found = take(section, key, list)
     if len(found) < least:
         raise DataError(f"holds {len(found)} items", **section.at(key), remedy=f"Give {least} or more")
+    for k, item in enumerate(found):
+        if text and not (isinstance(item, str) and item.strip()):
+            raise DataError(f"{item!r} is no text", **section.at(key, k), remedy="Write it in quotes")
     return found
+
+
+def _pair(item, place):
+    """Two texts."""
+    if not (isinstance(item, list) and len(item) == 2 and all(isinstance(role, str) and role.strip() for role in item)):
+        raise DataError(f"{item!r} is no pair", **place, remedy="Write two, such as [cyclist, driver]")
+    return tuple(item)
 
 
 def _side(entry, scene):
@@ -79,13 +89,16 @@ def _side(entry, scene):
 def _scene(name, section):
     """One scene, checked."""
     only_fields(section, ("intro", "sides"))
-    intro, sides = take(section, "intro"), _listed(section, "sides", 2)
+    intro, sides = take(section, "intro"), _listed(section, "sides", 2, text=False)
     check_slots(intro, ("A", "B"), **section.at("intro"))
     if intro.count("{A}") != 1 or intro.count("{B}") != 1:
         raise DataError(f"{intro!r} must name both", **section.at("intro"), remedy="Write {A} and {B}, once each")
     if len(sides) != 2:
         raise DataError(f"holds {len(sides)} sides", **section.at("sides"), remedy="Give two")
-    return Scene(name, intro, tuple(_side(side, section) for side in sides))
+    one, other = (_side(side, section) for side in sides)
+    if one.asked == other.asked:
+        raise DataError(f"both sides ask {one.asked!r}", **section.at("sides"), remedy="Ask for opposites")
+    return Scene(name, intro, (one, other))
 
 
 def load_scenes(
@@ -97,8 +110,9 @@ def load_scenes(
     scenes = [_scene(name, section) for name, section in sections_of(take(top, "scenes", dict))]
     if len(scenes) < 4:
         raise DataError(f"{len(scenes)} scenes are too few", **top.at("scenes"), remedy="Give four or more")
-    lists = {key: tuple(_listed(top, key, 2)) for key in _LISTS}
-    lists["pairs"] = tuple(tuple(pair) for pair in lists["pairs"])
+    lists = {key: tuple(_listed(top, key, 2)) for key in _LISTS if key != "pairs"}
+    pairs = _listed(top, "pairs", 2, text=False)
+    lists["pairs"] = tuple(_pair(pair, top.at("pairs", k)) for k, pair in enumerate(pairs))
     return SceneBook(tuple(scenes), **lists)
 
 # %% ../../nbs/regift/26_scenes.ipynb #cdd22694
@@ -106,10 +120,12 @@ def split_scenes(
     book: SceneBook,
     held: float = 0.15,  # share of the scenes that is for the test
 ) -> dict[str, SceneBook]:  # 'train' and 'test', the same for every seed
-    """Scenes for training, and scenes that no trace is made of."""
+    """Scenes for training, and scenes that no trace is made of; two at least of each."""
     scenes = list(book.scenes)
+    cut = max(2, round(held * len(scenes))) if 0 < held < 1 else 0
+    if not 0 < cut <= len(scenes) - 2:
+        raise ConfigError(f"held={held} of {len(scenes)} scenes: a share is needed that leaves two on either side")
     rng(0, "scenes").shuffle(scenes)
-    cut = max(2, round(held * len(scenes)))
     return dict(train=replace(book, scenes=tuple(scenes[cut:])), test=replace(book, scenes=tuple(scenes[:cut])))
 
 # %% ../../nbs/regift/26_scenes.ipynb #0a3a5fd4
@@ -165,13 +181,12 @@ def _shown(scene, persons, kind, random):
     return random.sample(lines, len(lines)), {side.asked: person.later for side, person in pairs}
 
 
-def _joined(lines, book, random):
+def _joined(lines, random):
     """Two sentences as one, now and then."""
     if len(lines) < 2 or random.random() > 0.35:
         return lines
     one, two = lines
-    start = two if two.startswith(book.names) else two[0].lower() + two[1:]
-    return [f"{one.rstrip('.')}, while {start}"]
+    return [f"{one.rstrip('.')}, while {two.replace('The ', 'the ', 1) if two.startswith('The ') else two}"]
 
 
 def write_passage(
@@ -193,7 +208,7 @@ def write_passage(
         who = {random.choice(scene.sides).asked: None, shown: who[shown]}
     else:
         lines, who = _shown(scene, persons, kind, random)
-    lines = _joined(lines, book, random)
+    lines = _joined(lines, random)
     lead = [random.choice(book.leads)] if random.random() < 0.3 else []
     filler = [random.choice(book.fillers)] if random.random() < 0.3 else []
     told = " ".join(filler + lines)
@@ -222,7 +237,7 @@ def _questions(book, n, seed, kinds):
     """(name, passage, end of the question), each scene in turn."""
     kinds = KINDS if kinds is None else kinds
     unknown = set(kinds) - set(KINDS)
-    if unknown or not kinds or min(kinds.values()) < 0 or not sum(kinds.values()):
+    if unknown or not kinds or min(kinds.values()) < 0 or not 0 < sum(kinds.values()) < float("inf"):
         raise ConfigError(f"kinds={kinds}: shares of {', '.join(KINDS)} are needed, none below 0 and not all 0")
     random, found, waiting = rng(seed, "scene traces"), [], []
     while len(found) < n:
@@ -243,6 +258,18 @@ def scene_traces(
 ) -> list[Trace]:
     """Traces of scenes, each scene in turn."""
     return [_trace(passage, asked, name) for name, passage, asked in _questions(book, n, seed, kinds)]
+
+
+def training_scenes(
+    share: float | None,  # of all traces; None: none
+    n_traces: int,  # all of them
+    seed: int = 0,
+) -> list[Trace]:
+    """The traces about scenes that stand beside those from SQuAD."""
+    share = share or 0.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"scenes={share}: a share lies between 0 and 1")
+    return scene_traces(split_scenes(load_scenes())["train"], round(share * n_traces), seed)
 
 
 def scene_tasks(

@@ -17,7 +17,7 @@ from ..core.run_folder import environment, folder_lock, said_settings
 from ..core.seeds import stable_hash, to_plain
 from ..models.loading import load_policy
 from ..models.packaged_models import fetch_model
-from ..regift.scenes import load_scenes, scene_traces, split_scenes
+from ..regift.scenes import training_scenes
 from ..regift.settings import REGIFT_PRESETS, ReGiFTSettings
 from ..regift.squad_traces import draw_tasks, squad_parts, squad_traces
 from ..regift.tasks import load_squad
@@ -36,13 +36,13 @@ def train_on_squad(
 ) -> dict:  # what the training said
     """Traces, and a LoRA adapter trained on them."""
     s, done = settings, out / "adapter/stage.json"
-    about_scenes = round((s.scenes or 0) * s.n_traces)
-    drawn = draw_tasks(tasks, s.n_traces - about_scenes, s.seed)
-    asked = s.n_traces - about_scenes
+    about_scenes = training_scenes(s.scenes, s.n_traces, s.seed)
+    asked = s.n_traces - len(about_scenes)
+    drawn = draw_tasks(tasks, asked, s.seed)
     if len(drawn) < asked:
         log(f"{len(drawn)} traces from SQuAD instead of {asked}: it has no more questions without social content")
     traces = squad_traces(drawn, tasks, s.style, s.flawed, s.seed)
-    traces += scene_traces(split_scenes(load_scenes())["train"], about_scenes, s.seed)
+    traces += about_scenes
     told = dict(settings=to_plain(s), traces=stable_hash(traces))
     if done.is_file() and said_settings(read_json(done)["of"]) == said_settings(to_plain(told)):
         log("training is there, kept")

@@ -20,7 +20,7 @@ from ..core.run_folder import environment, folder_lock, said_settings
 from ..core.seeds import stable_hash, to_plain
 from ..models.loading import is_adapter, load_policy
 from ..regift.filters import read_traces
-from ..regift.scenes import load_scenes, scene_tasks, scene_traces, split_scenes
+from ..regift.scenes import load_scenes, scene_tasks, split_scenes, training_scenes
 from ..regift.self_traces import self_traces
 from ..regift.settings import REGIFT_PRESETS, ReGiFTSettings
 from ..regift.squad_traces import draw_tasks, squad_parts, squad_traces, with_contrasts
@@ -141,16 +141,16 @@ def train_real(
     if (adapter / "stage.json").is_file():
         return adapter
     s = replace(study.regift, seed=study.seed, reasoning=setting.reasoning)
-    about_scenes = round((setting.scenes or 0) * s.n_traces)
-    drawn = draw_tasks(tasks["train"], s.n_traces - about_scenes, study.seed)
+    about_scenes = training_scenes(setting.scenes, s.n_traces, study.seed)
+    drawn = draw_tasks(tasks["train"], s.n_traces - len(about_scenes), study.seed)
     drawn = with_contrasts(drawn, setting.contrasts, study.seed)
     if setting.own:
         traces = _own_traces(model, folder, drawn, study)
     else:
         traces = squad_traces(drawn, tasks["train"], **{"style": s.style, **setting.traces}, seed=study.seed)
-    traces += scene_traces(split_scenes(load_scenes())["train"], about_scenes, study.seed)
+    traces += about_scenes
     # as many steps, whatever was left out
-    s = replace(s, epochs=s.epochs * (len(drawn) + about_scenes) / len(traces))
+    s = replace(s, epochs=s.epochs * (len(drawn) + len(about_scenes)) / len(traces))
     start = time.process_time()
     told = train_regift(model, traces, adapter, s).summary
     seconds = round(time.process_time() - start)  # of this process; a broken one began later

@@ -192,12 +192,15 @@ class Browser:
 
     def pages(self, **filters) -> int:
         """How many pages the instances fill that meet all filters; 1 for none."""
-        return max(1, math.ceil(len(self.select(**filters)) / self.per_page))
+        return self._pages_of(self.select(**filters))
+
+    def _pages_of(self, found):
+        return max(1, math.ceil(len(found) / self.per_page))
 
     def html(self, page: int = 0, **filters) -> str:
         """One page, as a static table."""
         found = self.select(**filters)
-        pages = max(1, math.ceil(len(found) / self.per_page))
+        pages = self._pages_of(found)
         page = min(max(0, page), pages - 1)
         part = found[page * self.per_page : (page + 1) * self.per_page]
         table = grades_html(part) if part else "<p>Nothing matches.</p>"

@@ -11,7 +11,6 @@ import importlib
 import os
 import pkgutil
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from .files import from_hub
@@ -175,14 +174,8 @@ def has_data(name: str) -> bool:
     except DataError:
         unset = not os.environ.get("DEBIAS_NB_DATA")
         why = "DEBIAS_NB_DATA is not set" if unset else f"$DEBIAS_NB_DATA holds no {get_task(name).folder}"
-        _say_once(f"skipped: {name} ({why})")
+        print(f"skipped: {name} ({why})")
         return False
-
-
-@cache
-def _say_once(line):
-    """What is missing is said once."""
-    print(line)
 
 # %% ../../../nbs/analysis/benchmarks/05_task.ipynb #a5df4180
 PACKAGE = "debias_nb.analysis.benchmarks"
