@@ -106,13 +106,13 @@ REAL_CLAIMS = (  # (claim, the paper says, claim of the small world or None, [(p
         "with scenes, ambiguous accuracy rises by 40 points",
         "not asked",
         None,
-        [("scenes", "zero_shot", "ambig", -0.40)],
+        [("scenes", "zero_shot", "ambig", -0.40), ("scenes_only", "zero_shot", "ambig", -0.40)],
     ),
     (
         "with scenes, disambiguated accuracy falls by 3 points at most",
         "not asked",
         None,
-        [("scenes", "zero_shot", "disambig", 0.03)],
+        [("scenes", "zero_shot", "disambig", 0.03), ("scenes_only", "zero_shot", "disambig", 0.03)],
     ),
     (
         "with scenes, traces beat a chain-of-thought prompt",

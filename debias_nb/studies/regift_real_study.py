@@ -61,7 +61,7 @@ REAL_SETTINGS = {
         RealSetting("balanced_short", "shortest traces, few such passages", traces=dict(style="short"), contrasts=0.3),
         RealSetting("contrasts_all", "the same, as many as there are", traces={}, contrasts=1.0),
         RealSetting("scenes", "correct traces, six in ten about scenes", traces={}, scenes=0.6),
-        RealSetting("scenes_answers", "the same, answers alone", traces={}, reasoning=False, scenes=0.6),
+        RealSetting("scenes_answers", "six in ten about scenes, answers alone", traces={}, reasoning=False, scenes=0.6),
         RealSetting("scenes_only", "traces about scenes alone", traces={}, scenes=1.0),
         RealSetting("grpo", "GRPO on real rewards", "zero_shot", grpo=True),
         RealSetting("grpo_regift", "GRPO, then correct traces", traces={}, grpo=True),
