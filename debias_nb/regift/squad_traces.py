@@ -20,7 +20,7 @@ from .traces import Trace
 from ..synthesis.taxonomy import Taxonomy
 
 # %% ../../nbs/regift/25_squad_traces.ipynb #8b91f518
-SQUAD_STYLES = ("short", "quote", "long")
+SQUAD_STYLES = ("short", "quote", "long", "shown")
 _REASONS = dict(
     negation='The question says "{asked}", and that sentence does not.',
     swapped='The question says "{asked}", and that sentence says "{told}".',
@@ -44,6 +44,9 @@ def _reasoning(task, style, sentence, says, verdict):
     """What is thought, in one of the styles."""
     if style == "short":
         return "The background says it." if says else "The background does not say it."
+    if style == "shown":
+        shown = f"That shows it: {says}." if says else "That does not show it."
+        return f"The background says: {_quoted(sentence)} {shown}"
     asked = f"Asked: {_quoted(task.question)} " if style == "long" else ""
     end = f"It says: {says}." if says else f"{verdict} The background does not say it."
     return f"{asked}The background says: {_quoted(sentence)} {end}"
