@@ -107,13 +107,14 @@ def ccbbq_measures(model, tokenizer, run, config: RunConfig, folder: Path) -> di
 def benchmark_measures(
     scorer: Scorer,
     config: RunConfig,
+    log=print,  # told what is skipped
 ) -> dict:  # benchmark -> estimates, or {'skipped': why}
     """BBQ and CrowS-Pairs by likelihood."""
     out = {}
     for key, name, measure in (("bbq", "BBQ", _bbq), ("crows_pairs", "CrowS_Pairs", _crows_pairs)):
         shown = name.replace("_", "-")
         missing = f"no {shown} data here: set DEBIAS_NB_DATA to a folder that holds {shown}"
-        out[key] = measure(scorer, config) if has_data(name) else {"skipped": missing}
+        out[key] = measure(scorer, config) if has_data(name, log) else {"skipped": missing}
     return out
 
 
@@ -167,7 +168,9 @@ def analyse_model(
         said = answer([prompt for _, prompt in asked], 2, config.seed + 1, "groups")
         found["by_group"] = measured_rates(asked, said, judge, rates)
     found |= ccbbq_measures(model, tokenizer, run, config, folder)
-    benchmarks = benchmark_measures(Scorer(model, tokenizer, log=lambda line: None), config)
+    quiet = lambda line: None
+    log = print if name == "base" else quiet  # what is skipped is the same for every model
+    benchmarks = benchmark_measures(Scorer(model, tokenizer, log=quiet), config, log)
     write_json(folder / "metrics.json", dict(model=to_plain(found), benchmarks=benchmarks))
     return {}
 

@@ -7,6 +7,7 @@ __all__ = ['SPLITS', 'require_ids', 'require_shares', 'SynthesisConfig', 'presen
            'Partition', 'partition', 'meanings', 'split_plan', 'synthesise', 'leaks']
 
 # %% ../../nbs/synthesis/24_splits.ipynb #efe59161
+import warnings
 from dataclasses import dataclass
 
 from ..core.errors import ConfigError, DataError
@@ -222,6 +223,12 @@ def _all_splits(world, grammar, config, plan, n_eval):
     return out
 
 # %% ../../nbs/synthesis/24_splits.ipynb #34c4ebbc
+_SMALLER = (
+    "the evaluation splits hold at most {} instances instead of {}: with more of them this world has no prompts left "
+    "to train on. Give more groups, or a smaller n_eval"
+)
+
+
 def _starved(data, plan, world, grammar, n):
     """Did the evaluation splits take the prompts of a whole category, or most of all?"""
     if len(data["train"]) >= n:
@@ -241,9 +248,9 @@ def synthesise(
     plan, n_eval = split_plan(world, grammar, config), config.n_eval
     while True:
         data = _all_splits(world, grammar, config, plan, n_eval)
-        if not _starved(data, plan, world, grammar, config.n):
-            return data
-        if n_eval <= 1 and data["train"]:
+        if not _starved(data, plan, world, grammar, config.n) or n_eval <= 1 and data["train"]:
+            if n_eval < config.n_eval:
+                warnings.warn(_SMALLER.format(n_eval, config.n_eval), stacklevel=2)
             return data
         if n_eval <= 1:
             remedy = "Give groups of the same category that are compared with them (reference: true), or more groups"

@@ -166,15 +166,18 @@ def benchmark_path(
     return Path(path) if Path(path).exists() else from_hub(str(path), get)
 
 # %% ../../../nbs/analysis/benchmarks/05_task.ipynb #76a55963
-def has_data(name: str) -> bool:
-    """Whether `$DEBIAS_NB_DATA` holds a benchmark; says `skipped` aloud when not, for the tests."""
+def has_data(
+    name: str,  # of a task
+    log=print,  # told `skipped` and why, for the tests
+) -> bool:
+    """Whether `$DEBIAS_NB_DATA` holds a benchmark; says so when not."""
     try:
         benchmark_path(name)
         return True
     except DataError:
         unset = not os.environ.get("DEBIAS_NB_DATA")
         why = "DEBIAS_NB_DATA is not set" if unset else f"$DEBIAS_NB_DATA holds no {get_task(name).folder}"
-        print(f"skipped: {name} ({why})")
+        log(f"skipped: {name} ({why})")
         return False
 
 # %% ../../../nbs/analysis/benchmarks/05_task.ipynb #a5df4180
