@@ -32,7 +32,7 @@ from debias_nb.grpo.baseline_answers import load_baseline
 from debias_nb.grpo.baselines import BASELINES, equal_budget, train_baseline
 from debias_nb.reward.model import RewardModel
 from debias_nb.run.analysis_stage import ccbbq_measures
-from debias_nb.run.held_out_text import held_out_text
+from debias_nb.run.held_out_text import held_out_text, known_words
 from debias_nb.run.pipeline import quiet_libraries
 from debias_nb.run.presets import PRESETS, get_preset
 from debias_nb.run.stages import grpo_variant, stage_base, stage_dataset, stage_reward
@@ -66,6 +66,7 @@ MEASURES = (
     "reading_change",
     "refusal_rate",
     "unclear_rate",
+    "unknown_words",
     "distinct_2",
     "distinct_2_change",
     "stereotype_preference",
@@ -86,9 +87,10 @@ AT_LEAST = {
 AT_MOST = {"perplexity_change": 0.02, "refusal_rate": 0.03}
 
 
-def stage_variant(run, config, name, folder, samples, judge):
+def stage_variant(run, config, name, folder, samples):
     """Train one variant (nothing for the base) and measure it."""
     data, reward = load_dataset(run / "dataset"), RewardModel.from_pretrained(run / "reward", device="cpu")
+    judge = RuleJudge(load_taxonomy(), words=known_words(run.config, data))
     base, source, info = run / "policy/base", None if name == "base" else folder, {}
     if name in GRPO:
         info = grpo_variant(run, replace(config.grpo, **GRPO[name]), folder, name)
@@ -227,13 +229,13 @@ def draw(summary, path):
 def one_seed(a, seed, variants):
     """Everything of one seed that is not whole yet; in a process of its own."""
     quiet_libraries()
-    judge, c = RuleJudge(load_taxonomy()), get_preset(a.preset, seed)
+    c = get_preset(a.preset, seed)
     run = RunFolder(Path(a.out) / f"seed-{seed}", c)
     say = lambda s: print(f"seed {seed} {s}", flush=True)
     for name, fn in {"dataset": stage_dataset, "policy/base": stage_base, "reward": stage_reward}.items():
         run.stage(name, lambda folder, fn=fn: fn(run, c, folder), log=say)
     for v in variants:
-        run.stage(f"variants/{v}", lambda folder, v=v: stage_variant(run, c, v, folder, a.samples, judge), log=say)
+        run.stage(f"variants/{v}", lambda folder, v=v: stage_variant(run, c, v, folder, a.samples), log=say)
         m = read_json(run / f"variants/{v}/metrics.json")
         say(
             f"[{v}] fairness {m['fairness']['value']:.3f}, "

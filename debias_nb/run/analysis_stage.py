@@ -27,7 +27,7 @@ from ..core.seeds import to_plain
 from ..models.sampling import sample
 from ..models.scorer import Scorer
 from ..reward.model import RewardModel
-from .held_out_text import held_out_text
+from .held_out_text import held_out_text, known_words
 from .machine import run_device
 from .presets import RunConfig
 from .regift_stages import load_stage
@@ -146,7 +146,7 @@ def analyse_model(
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload().eval()  # the same but for rounding, and faster
     data = load_dataset(run / "dataset")
-    judge = RuleJudge(own_taxonomy(config.synthesis.taxonomy))
+    judge = RuleJudge(own_taxonomy(config.synthesis.taxonomy), words=known_words(to_plain(config), data))
 
     def answer(prompts, n=1, seed=0, what="answers"):
         """`n` answers to each prompt."""

@@ -23,7 +23,7 @@ from ..grpo.baseline_answers import load_baseline
 from ..grpo.baselines import BASELINES, BaselineSettings, budget, equal_budget, train_baseline
 from ..grpo.settings import GRPOSettings
 from ..reward.model import RewardModel
-from .held_out_text import held_out_text
+from .held_out_text import held_out_text, known_words
 from .tradeoff import pareto_plot
 from ..synthesis.dataset_files import dataset_groups, load_dataset
 from ..synthesis.own_taxonomy import own_taxonomy
@@ -135,8 +135,9 @@ def run_baselines(
     config = read_json(run / "config.json")
     reward = RewardModel.from_pretrained(run / "reward", device=args.device)
     own = own_taxonomy(dataset_groups(run / "dataset"))
-    judge = RuleJudge(own, repetition=not config.get("model"))  # real text repeats itself
-    material = load_dataset(run / "dataset"), judge, reward, *held_out_text(config)
+    data = load_dataset(run / "dataset")
+    judge = RuleJudge(own, not config.get("model"), known_words(config, data))  # real text repeats itself
+    material = data, judge, reward, *held_out_text(config)
     s, folder, metrics = run_settings(config, changes), run / "baselines", {}
     with folder_lock(folder):
         for name in ("base", "grpo", *args.only):

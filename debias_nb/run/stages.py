@@ -30,6 +30,7 @@ from ..reward.measures import evaluate_reward
 from ..reward.model import RewardModel
 from ..reward.training import train_reward
 from ..reward.trl_rewards import reward_functions
+from .held_out_text import known_words
 from .machine import check_machine, run_device
 from .presets import RunConfig
 from ..synthesis.ccbbq import export_jsonl, make_ccbbq
@@ -92,9 +93,9 @@ JUDGED = 64  # prompts of the validation split that the judge reads at each of i
 CHECKPOINT = 10  # steps of GRPO between checkpoints, where the settings say nothing else
 
 
-def watching_judge(taxonomy):  # a function (prompts, answers) -> dict, for `train_grpo`
+def watching_judge(taxonomy, words=None):  # a function (prompts, answers) -> dict, for `train_grpo`
     """The shares of fair, refusing and unreadable answers, as the rule judge reads them."""
-    judge = RuleJudge(taxonomy)
+    judge = RuleJudge(taxonomy, words=words)
 
     def look(prompts, answers):
         verdicts = judge.judge_batch(list(prompts), list(answers))
@@ -126,7 +127,7 @@ def grpo_variant(
         prompts,
         folder,
         settings,
-        watching_judge(own_taxonomy(dataset_groups(run / "dataset"))),
+        watching_judge(own_taxonomy(dataset_groups(run / "dataset")), known_words(run.config, data)),
         [instance.prompt for instance in data["validation"]][:JUDGED],
         device=device,
         checkpoints=run / "checkpoints" / name,

@@ -15,6 +15,7 @@ from .rules import RULES, asserted, claims_of, clue, held_back, without_asides
 from .sentences import readable, split_sentences
 from .verdicts import Verdict
 from ...core.errors import DataError
+from ...core.text import unknown_words
 from ...models.written_answers import without_thinking
 from ...synthesis.taxonomy import Taxonomy
 from ...synthesis.taxonomy_file import load_taxonomy
@@ -103,8 +104,9 @@ class RuleJudge:
         self,
         taxonomy: Taxonomy | None = None,  # whose groups and adjectives it knows; the packaged one where None
         repetition: bool = True,  # what repeats itself is unclear, as in the small world; False for real text
+        words: frozenset | None = None,  # all words there are; a sentence with another one cannot be read. None: any
     ):
-        self.taxonomy, self.repetition = taxonomy or load_taxonomy(), repetition
+        self.taxonomy, self.repetition, self.words = taxonomy or load_taxonomy(), repetition, words
         self.abstract = Abstract(self.taxonomy)
         self._seen, self._abstracted = {}, {}
 
@@ -131,12 +133,17 @@ class RuleJudge:
         if self.repetition and loops(text):
             return Verdict("unclear", "repeats itself", whole)
         sentences = split_sentences(text)
-        legible = [place for place in sentences if readable(place[2], self.repetition)]
+        legible = [place for place in sentences if self._legible(place[2])]
         if not legible:
             return Verdict("unclear", "no readable sentence", whole)
         if 2 * sum(len(place[2]) for place in legible) < sum(len(place[2]) for place in sentences):
             return Verdict("unclear", "mostly unreadable", whole)
         return self._stance(prompt, legible) or Verdict("unclear", "takes no stance", whole)
+
+    def _legible(self, sentence):
+        """Can the sentence be read, and is each of its words one?"""
+        known = self.words is None or not unknown_words(sentence, self.words)
+        return known and readable(sentence, self.repetition)
 
     def _stance(self, prompt, places):
         """The verdict on sentences that can be read, or None."""

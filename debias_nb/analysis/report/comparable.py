@@ -31,7 +31,15 @@ SAMPLED_OF_REAL = (  # and from a pretrained model
 )
 TOKENS = ("model", "policy.vocab_size", "world")  # what decides what a token is, and which text is read
 READ_BY_MAIN_JUDGE = ("fairness", "unclear_rate", "refusal_rate", "judge_swap_gap")
-OF_ANSWERS = ("distinct_1", "distinct_2", "mean_length", "sentiment_swap_gap", "length_swap_gap", "likelihood_swap_gap")
+OF_ANSWERS = (
+    "distinct_1",
+    "distinct_2",
+    "mean_length",
+    "unknown_words",
+    "sentiment_swap_gap",
+    "length_swap_gap",
+    "likelihood_swap_gap",
+)
 OF_DATA = ("stereotype_preference", "counterfactual_gap")
 OF_WORLD = ("facts_accuracy", "reading_accuracy")
 OF_TOKENS = ("perplexity", "likelihood_swap_gap")

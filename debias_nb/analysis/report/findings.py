@@ -190,6 +190,8 @@ COSTS = (
     "ccbbq_disambig_accuracy",
     "distinct_2",
     "refusal_rate",
+    "unclear_rate",
+    "unknown_words",
     "mean_length",
 )
 

@@ -124,6 +124,14 @@ MEASURES = dict(
         "cost",
         unit="answers",
     ),
+    unknown_words=Measure(
+        "Words that are none",
+        "lower",
+        True,
+        "Share of the words in the responses that the small world does not have",
+        "cost",
+        unit="answers",
+    ),
     ccbbq_format_failed=Measure(
         "CC-BBQ: format failures", "lower", True, "Share of answers outside the asked format", "cost", unit="questions"
     ),

@@ -42,6 +42,7 @@ def about_policy(
 WORLD_ONLY = (  # measures that only make sense for a policy of the small world
     "facts_accuracy",
     "reading_accuracy",
+    "unknown_words",
     "ccbbq_ambig_accuracy",
     "ccbbq_disambig_accuracy",
     "ccbbq_ambig_bias",
