@@ -167,6 +167,17 @@ def heading(text):
     return re.sub(r"[`*]", "", found[-1]) if found else ""
 
 
+def directives(text):
+    """The lines `#| ...` of a cell, without their marks."""
+    return re.findall(r"^#\| *(.+)", text, re.M)
+
+
+def written_alt(text):
+    """The alternative text that a cell states for its figures (`#| fig-alt: "..."`); empty where it states none."""
+    found = next((d.partition(":")[2].strip() for d in directives(text) if d.startswith("fig-alt:")), "")
+    return re.sub(r'^(["\'])(.*)\1$', r"\2", found)
+
+
 class Page:
     """A notebook on its way to a page: its parts so far, and what was said last, for alternative texts."""
 
@@ -181,7 +192,8 @@ class Page:
         place = PAGES / Path(self.page).parent / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(base64.b64decode("".join(data)))
-        alt = alt or f"Figure, {self.headed}: {self.said}" if self.headed else alt or f"Figure: {self.said}"
+        if not alt:
+            alt = f"Figure, {self.headed}: {self.said}" if self.headed else f"Figure: {self.said}"
         return f"![{alt.replace('[', '(').replace(']', ')')}]({name})"
 
     def output(self, output, alt):
@@ -203,17 +215,15 @@ class Page:
             self.said, self.headed = first_sentence(text) or self.said, heading(text) or self.headed
             self.parts.append(markdown(text, self.here, self.page))
             return
-        directives = re.findall(r"^#\| *(.+)", text, re.M)
         if cell["cell_type"] == "raw" or cell.get("id") == CELL_ID or not text:
             return
-        if any(re.match(r"hide$|default_exp", d) for d in directives):
+        if any(re.match(r"hide$|default_exp", d) for d in directives(text)):
             return
         code = re.sub(r"^#\|.*\n?", "", text, flags=re.M).strip()
-        if code and not any(re.match(r"(echo: *false|hide_input)", d) for d in directives):
+        if code and not any(re.match(r"(echo: *false|hide_input)", d) for d in directives(text)):
             self.parts.append(fenced(code, "python"))
-        alt = next((d.partition(":")[2].strip() for d in directives if d.startswith("fig-alt:")), "")
         for output in cell.get("outputs", []):
-            self.output(output, alt)
+            self.output(output, written_alt(text))
 
 
 def title(path):

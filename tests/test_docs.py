@@ -11,6 +11,8 @@ sys.path.insert(0, str(root / "scripts"))
 pytest.importorskip("latex2mathml", reason="skipped: latex2mathml belongs to the extra docs")
 import docs
 
+UNWRITTEN = {"nbs/tutorials", "nbs/analysis/report"}  # not written yet: take a folder out when its figures have texts
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
@@ -35,6 +37,54 @@ def test_figures_are_described(pages):
                 bare.append(f"{page.relative_to(pages)}: {name}: {alt!r}")
             assert (page.parent / name).is_file(), f"{page.relative_to(pages)}: {name}"
     assert found > 20 and not bare, "\n".join(bare)
+
+
+def cells_with_figures():
+    """Of all notebooks but those of the folders in `UNWRITTEN`: (path, number, source, figures)."""
+    for path in docs.notebooks():
+        if path.parent.relative_to(root).as_posix() in UNWRITTEN:
+            continue
+        for k, cell in enumerate(docs.read_nb(path)["cells"]):
+            shown = [kind for output in cell.get("outputs", []) for kind in output.get("data", {})]
+            figures = sum(kind.startswith("image/") for kind in shown)
+            if figures:
+                yield path, k, docs.source(cell), figures
+
+
+def test_alternative_texts_are_written():
+    """Each cell that draws says what one sees: in sentences, between quotes, and in words of its own."""
+    faults, texts = [], {}
+    for path, k, source, _ in cells_with_figures():
+        where = f"{path.relative_to(root)}, cell {k}"
+        text = docs.written_alt(source)
+        lines = [line for line in docs.directives(source) if line.startswith("fig-alt:")]
+        if len(text) < 60 or not text.endswith(".") or len(lines) != 1:
+            faults.append(f"{where}: {lines}")
+        elif lines != [f'fig-alt: "{text}"'] or set('"\\') & set(text):
+            faults.append(f"{where}: not a text between quotes")
+        elif text in texts:
+            faults.append(f"{where}: the text of {texts[text]}")
+        texts[text] = where
+    assert len(texts) > 30 and not faults, "\n".join(faults)
+
+
+def test_written_texts_reach_the_pages(pages):
+    """As they are, once a figure; a cell without one gets the heading and what was said before it."""
+    for path, k, source, figures in cells_with_figures():
+        page = (pages / docs.page_of(path)).read_text(encoding="utf-8")
+        assert page.count(f"![{docs.written_alt(source)}](") == figures, f"{path.relative_to(root)}, cell {k}"
+    page = docs.Page(root / "nbs" / "all.ipynb")
+    page.headed, page.said = "Train", "A loss."
+    assert docs.written_alt('#| echo: false\n#| fig-alt: "Bars: [a] falls."\nx = 1') == "Bars: [a] falls."
+    assert docs.written_alt("#| fig-alt: Bars.\nx = 1") == "Bars." and docs.written_alt("x = 1") == ""
+    before, docs.PAGES = docs.PAGES, pages / "tried"
+    try:
+        assert page.figure("", "Bars: [a] falls.") == "![Bars: (a) falls.](all-1.png)"
+        assert page.figure("", "") == "![Figure, Train: A loss.](all-2.png)"
+        page.headed = ""
+        assert page.figure("", "") == "![Figure: A loss.](all-3.png)"
+    finally:
+        docs.PAGES = before
 
 
 def test_pages_hide_what_readers_need_not_see(pages):
