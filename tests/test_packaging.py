@@ -1,10 +1,14 @@
 """Metadata says one thing everywhere, and a wheel and an sdist carry what a user needs."""
 
+import json
+import os
 import re
 import shutil
 import sys
+import sysconfig
 import tarfile
 import tomllib
+import venv
 import zipfile
 from configparser import ConfigParser
 from importlib import metadata
@@ -19,6 +23,10 @@ from debias_nb.core.extras import EXTRA_OF, TRAINING
 ini = ConfigParser(delimiters=["="], interpolation=None)
 ini.read(root / "settings.ini", encoding="utf-8")
 norm = lambda n: re.sub(r"[-_.]+", "-", n).lower()
+
+
+def version_here():
+    return re.search(r'__version__ = "(.+)"', (root / "debias_nb" / "__init__.py").read_text(encoding="utf-8"))[1]
 
 
 def pins():
@@ -117,9 +125,8 @@ def test_wheel(built):
     assert ours <= names, sorted(ours - names)
     assert not [n for n in names if n.startswith(("tests/", "nbs/", "runs/"))]
     assert "debias-nb = debias_nb.run.commands:main" in entry
-    version = re.search(r'__version__ = "(.+)"', (root / "debias_nb" / "__init__.py").read_text())[1]
     for line in (
-        f"Version: {version}",
+        f"Version: {version_here()}",
         "License-Expression: Apache-2.0",
         "Requires-Python: >=3.11",
         "Provides-Extra: vllm",
@@ -146,3 +153,35 @@ def test_sdist(built):
         "scripts/demo.py",
     ):
         assert n in names, n
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """The bin folder of an empty environment into which pip put the wheel; the requirements are lent by this one."""
+    place = tmp_path_factory.mktemp("installed") / "env"
+    venv.create(place, with_pip=True)
+    bin = place / ("Scripts" if os.name == "nt" else "bin")
+    p = run(bin / "python", "-m", "pip", "install", "-q", "--no-deps", "--no-index", built[0])
+    assert p.returncode == 0, p.stderr[-3000:]
+    packages = run(bin / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
+    lent = [path for path in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")) if path != packages]
+    with open(os.path.join(packages, "lent.pth"), "w", encoding="utf-8") as file:
+        file.write("\n".join(dict.fromkeys(lent)) + "\n")  # a path in a .pth does not have its own .pth files read
+    return bin
+
+
+def test_installed_wheel_works_in_an_empty_folder(installed, tmp_path):
+    """The command scores there, with the wheel's files and no checkout."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    where = run(installed / "python", "-c", "import debias_nb; print(debias_nb.__file__)", cwd=tmp_path, env=env)
+    assert where.stdout.strip().startswith(str(installed.parent)), where.stdout + where.stderr
+    pairs = [dict(id=str(k), sent_more=f"Hat {k}.", sent_less=f"Cap {k}.", category="hats") for k in range(3)]
+    said = [dict(id=row["id"], more=1.0, less=0.5) for row in pairs]
+    for name, rows in dict(pairs=pairs, said=said).items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    command = (installed / "debias-nb", "score", "--benchmark", "pairs:pairs.jsonl", "--predictions", "said.jsonl")
+    scored = run(*command, cwd=tmp_path, env=env)
+    assert scored.returncode == 0, scored.stderr[-3000:]
+    assert json.loads(scored.stdout)["n_predicted"] == 3
+    version = run(installed / "debias-nb", "--version", cwd=tmp_path, env=env)
+    assert version.stdout.strip().endswith(version_here())
