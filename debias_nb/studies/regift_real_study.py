@@ -64,6 +64,9 @@ REAL_SETTINGS = {
         RealSetting("scenes_answers", "six in ten about scenes, answers alone", traces={}, reasoning=False, scenes=0.6),
         RealSetting("scenes_shown", "six in ten about scenes, like words", traces=dict(style="shown"), scenes=0.6),
         RealSetting("scenes_most", "correct traces, 17 in 20 about scenes", traces={}, scenes=0.85),
+        RealSetting(
+            "scenes_most_answers", "17 in 20 on scenes, answers alone", traces={}, reasoning=False, scenes=0.85
+        ),
         RealSetting("scenes_only", "traces about scenes alone", traces={}, scenes=1.0),
         RealSetting("grpo", "GRPO on real rewards", "zero_shot", grpo=True),
         RealSetting("grpo_regift", "GRPO, then correct traces", traces={}, grpo=True),
