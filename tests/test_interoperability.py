@@ -1,5 +1,6 @@
 """Other tools themselves read what we write, and we read what they write: lm-evaluation-harness, mlcroissant, inspect.
 
+langfair and evaluate measure the same texts as we do, and get the same numbers where the definitions agree.
 Each test names the tool that it needs and is skipped where that is absent."""
 
 import contextlib
