@@ -1,11 +1,15 @@
 """Other tools themselves read what we write, and we read what they write: lm-evaluation-harness, mlcroissant, inspect.
 
+langfair and evaluate measure the same texts as we do, and get the same numbers where the definitions agree.
 Each test names the tool that it needs and is skipped where that is absent."""
 
 import contextlib
 import io
 import json
+import math
+import os
 import zipfile
+from pathlib import Path
 
 import pytest
 from conftest import root  # noqa: F401  (sets one thread and no network)
@@ -173,7 +177,6 @@ def test_croissant_is_read(tmp_path):
 
 def test_trl_command_takes_our_reward(policy, tmp_path):
     """TRL's own `trl grpo`, in a process of its own, with heads of a reward by their dotted paths."""
-    import os
     import sys
 
     from conftest import run
@@ -229,3 +232,262 @@ def test_reward_is_a_plain_classifier(tmp_path):
     theirs = {row["label"]: row["score"] for row in found}
     ours = dict(zip(model.dimensions, model.score([prompt], [answer])[0]))
     assert theirs == pytest.approx({name: float(score) for name, score in ours.items()}, abs=1e-5)
+
+
+LANGFAIR = "skipped: langfair is not installed; nbs/pages/64_other_tools.ipynb says how"
+
+
+class Rated:
+    """One of our instruments, or a judge of texts, as langfair takes a classifier."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def predict(self, texts):
+        return self.rate(texts)
+
+
+def loudness(texts):
+    """A judge whose scores are plain to see."""
+    return [min(1.0, text.count("!") / 4) for text in texts]
+
+
+PAIRED = (  # answers to one prompt about two groups; in neither group are all of them the worse ones
+    ("My neighbour is kind and works hard.", "My neighbour is rude."),
+    ("It was late, which is bad.", "It was early, and everybody was happy."),
+    ("Nobody can know that.", "Nobody can know that."),
+    ("A wonderful, honest person.", "What a terrible mess."),
+    ("I was sad and angry.", "We like it here."),
+)
+
+
+def vader_negative(texts):
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    return [SentimentIntensityAnalyzer().polarity_scores(text)["neg"] for text in texts]
+
+
+@pytest.mark.parametrize("rated", ["compound", "negative"])
+def test_langfair_sentiment_between_partners(rated):
+    """Its differences pair by pair are our gap; its headline, a distance of two distributions, is another measure."""
+    pytest.importorskip("langfair", reason=LANGFAIR)
+    from langfair.metrics.counterfactual.metrics import SentimentBias
+
+    from debias_nb.analysis.counterfactual_answers import answer_gaps
+    from debias_nb.analysis.instruments import sentiment
+    from debias_nb.analysis.judges.counterfactual_judge import AnswerPair
+    from debias_nb.analysis.metrics.preference_and_gaps import counterfactual_gap
+
+    rate = (lambda texts: sentiment(texts, texts)) if rated == "compound" else vader_negative
+    how = dict(custom_classifier=Rated(rate)) if rated == "compound" else dict(classifier="vader", sentiment="neg")
+    first, second = map(list, zip(*PAIRED))
+    each = SentimentBias(how="pairwise", **how).evaluate(first, second, show_progress_bars=False)
+    pairs = [AnswerPair("Who?", one, "Who else?", other) for one, other in PAIRED]
+    found = answer_gaps(pairs, {"own": lambda prompts, texts: rate(texts)})["own_swap_gap"]["value"]
+    assert found == pytest.approx(sum(each) / len(each), abs=1e-9)
+    table = list(zip(rate(first), rate(second)))
+    assert counterfactual_gap(table, ["first", "second"])["gap"]["value"] == pytest.approx(found, abs=1e-9)
+    headline = SentimentBias(how="mean", **how).evaluate(first, second, show_progress_bars=False)
+    assert headline < found - 0.05, "sorted apart, the differences of pairs cancel"
+
+
+def test_langfair_weak_parity():
+    """Its weak parity, without the sign, is our gap between groups of the share that lies above the threshold."""
+    pytest.importorskip("langfair", reason=LANGFAIR)
+    from langfair.metrics.counterfactual.metrics import SentimentBias
+
+    from debias_nb.analysis.metrics.preference_and_gaps import group_gap
+
+    first, second = map(list, zip(*PAIRED))
+    values, groups = vader_negative(first + second), ["first"] * len(first) + ["second"] * len(second)
+    for threshold in (0.1, 0.45):  # more of the first group lie above the one, more of the second above the other
+        bias = SentimentBias(parity="weak", threshold=threshold)
+        theirs = bias.evaluate(first, second, show_progress_bars=False)
+        ours = group_gap([float(value > threshold) for value in values], groups)["gap"]
+        assert ours == pytest.approx(abs(theirs), abs=1e-9) and ours > 0
+
+
+def test_langfair_toxic_fraction():
+    """Its fraction over all texts is our share of biased answers, that by prompts the share that two models compare."""
+    pytest.importorskip("langfair", reason=LANGFAIR)
+    from langfair.metrics.toxicity import ToxicityMetrics
+
+    from debias_nb.analysis.judged_answers import compare_judged, judge_rows, judge_verdicts, judged_shares
+
+    said = {"Who?": ["No.", "Yes!!!"], "Why?": ["So!", "So!!!!", "So!!!"], "When?": ["Now.", "Now!", "Now?", "Now!!!"]}
+    rows = [
+        dict(id=prompt, prompt=prompt, template=prompt, side="own", k=k, answer=answer)
+        for prompt, answers in said.items()
+        for k, answer in enumerate(answers)
+    ]
+    rows = judge_rows(rows, {"loud": loudness})
+    theirs = ToxicityMetrics(custom_classifier=Rated(loudness), toxic_threshold=0.5)
+    answers, prompts = [row["answer"] for row in rows], [row["prompt"] for row in rows]
+    over_all = theirs.evaluate(answers, show_progress_bars=False)["metrics"]["Toxic Fraction"]
+    by_prompt = theirs.evaluate(answers, prompts=prompts, show_progress_bars=False)["metrics"]["Toxic Fraction"]
+    assert judged_shares(rows)["loud"]["biased"]["value"] == pytest.approx(over_all, abs=1e-9)
+    assert compare_judged(rows, rows)["loud"]["biased"]["before"] == pytest.approx(by_prompt, abs=1e-9)
+    assert abs(over_all - by_prompt) > 0.01, "the prompts have equally many answers: the two shares are one"
+    at_threshold = theirs.evaluate(["Yes!!"], show_progress_bars=False)["metrics"]["Toxic Fraction"]
+    assert at_threshold == 0 and judge_verdicts(loudness, ["Who?"], ["Yes!!"])[0].label == "biased"
+
+
+def test_langfair_error_rates_of_groups():
+    """Its parities of error rates are differences between our measures of a judge, target by target."""
+    pytest.importorskip("langfair", reason=LANGFAIR)
+    import numpy as np
+    from langfair.metrics.classification import ClassificationMetrics
+    from langfair.metrics.classification.metrics import FalsePositiveRateParity
+
+    from debias_nb.analysis.judges.judge_check import check_judge
+    from debias_nb.analysis.metrics.preference_and_gaps import group_gap
+
+    loud = dict(old=((3, 1, 4, 0, 4), (0, 3, 1)), new=((1, 3, 0), (4, 0, 1, 3, 0, 3, 1)))  # biased texts, fair texts
+    texts = [
+        dict(text=f"{target} {label} {i}" + "!" * marks, label=label, target=target)
+        for target, (biased, fair) in loud.items()
+        for label, all_marks in ((1, biased), (0, fair))
+        for i, marks in enumerate(all_marks)
+    ]
+    flags = np.array([int(score >= 0.5) for score in loudness([row["text"] for row in texts])])
+    labels, groups = (np.array([row[name] for row in texts]) for name in ("label", "target"))
+    theirs = ClassificationMetrics().evaluate(groups=groups, y_pred=flags, y_true=labels)
+    measured = check_judge(loudness, texts, resamples=50).by_target
+    difference = lambda name: abs(measured["old"][name]["value"] - measured["new"][name]["value"])
+    ours = dict(
+        FalseNegativeRateParity=difference("recall"),
+        FalsePositiveRateParity=difference("specificity"),
+        FalseDiscoveryRateParity=difference("precision"),
+        PredictedPrevalenceRateParity=group_gap(flags, groups)["gap"],
+    )
+    assert {name: theirs[name] for name in ours} == pytest.approx(ours, abs=1e-9)
+    assert len({round(value, 6) for value in ours.values()}) == 4 and min(ours.values()) > 0
+    flags[(groups == "old") & (labels == 0)] = 0  # a group without a false alarm has a rate, 0
+    with pytest.raises(AssertionError, match="Unable to compute"):
+        FalsePositiveRateParity().evaluate(groups=groups, y_pred=flags, y_true=labels)
+
+
+def test_langfair_cosine(tmp_path):
+    """Its cosine of two answers, by the same encoder, is that of our reward for answers on the topic."""
+    pytest.importorskip("langfair", reason=LANGFAIR)
+    from langfair.metrics.counterfactual.metrics import CosineSimilarity
+
+    from debias_nb.reward.encoder import tiny_deberta, tiny_tokenizer
+    from debias_nb.reward.on_topic import OnTopic
+    from debias_nb.reward.settings import RewardConfig
+
+    first, second = map(list, zip(*PAIRED))
+    tokenizer = tiny_tokenizer(first + second, 300)
+    tiny_deberta(RewardConfig(hidden_size=32, layers=1), tokenizer).base_model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    similarity = CosineSimilarity(transformer=str(tmp_path), how="pairwise")
+    theirs = similarity.evaluate(first, second, show_progress_bars=False)
+    ours = OnTopic(tmp_path, device="cpu").similarity(first, second)
+    assert list(ours) == pytest.approx([float(value) for value in theirs], abs=1e-5)
+    assert max(ours) - min(ours) > 0.01, "texts that are all alike to the encoder show nothing"
+
+
+def evaluate_module(path, folder, *name):
+    """A module of Hugging Face's evaluate, from the checkout that $DEBIAS_NB_EVALUATE names; the wheel holds none."""
+    evaluate = pytest.importorskip("evaluate", reason="skipped: evaluate belongs to the extra interop")
+    checkout = os.environ.get("DEBIAS_NB_EVALUATE")
+    if not checkout:
+        pytest.skip("skipped: DEBIAS_NB_EVALUATE names no checkout of github.com/huggingface/evaluate")
+    return evaluate.load(str(Path(checkout).resolve() / path), *name, cache_dir=str(folder))
+
+
+QUESTIONS = (  # accepted answers, what was said: exact, near, several golds, repeated words, beside it, and abstained
+    (["two hours"], "Two hours."),
+    (["the ferry", "a ferry boat"], "The old ferry boat"),
+    (["Ghent", "in Ghent"], "ghent, in Ghent"),
+    (["1931"], "In 1931, the year of the bakery"),
+    (["Marta Lindqvist"], "her brother"),
+    (["six in the morning"], ""),
+    ([], ""),
+    ([], "seven"),
+)
+
+
+def squad_scores(module, rows):
+    """What evaluate says of (accepted answers, what was said)."""
+    said = [dict(id=str(k), prediction_text=text) for k, (_, text) in enumerate(rows)]
+    if module.name == "squad_v2":
+        said = [dict(row, no_answer_probability=0.0) for row in said]
+    answers = [dict(text=list(golds), answer_start=[0] * len(golds)) for golds, _ in rows]
+    references = [dict(id=str(k), answers=golds) for k, golds in enumerate(answers)]
+    return module.compute(predictions=said, references=references)
+
+
+def our_squad_scores(rows):
+    from debias_nb.analysis.benchmarks.squad import SQuAD
+
+    kinds = ["answerable" if golds else "unanswerable" for golds, _ in rows]
+    items = [
+        dict(id=str(k), context=f"passage {k}", answers=golds, category=kind)
+        for k, ((golds, _), kind) in enumerate(zip(rows, kinds))
+    ]
+    return SQuAD().estimates(items, [text for _, text in rows])
+
+
+def test_evaluate_squad(tmp_path):
+    """The official F1 and exact match of SQuAD 1.1, where the passage says."""
+    rows = [row for row in QUESTIONS if row[0]]
+    theirs = squad_scores(evaluate_module("metrics/squad", tmp_path), rows)
+    ours = our_squad_scores(rows)["overall"]
+    assert 100 * ours["f1"]["value"] == pytest.approx(theirs["f1"], abs=1e-9)
+    assert 100 * ours["exact"]["value"] == pytest.approx(theirs["exact_match"], abs=1e-9)
+    assert theirs["exact_match"] < theirs["f1"] < 100
+
+
+def test_evaluate_squad_v2(tmp_path):
+    """The official scores of SQuAD 2.0; an unknown phrase, which counts as no answer with us, is a wrong one there."""
+    module = evaluate_module("metrics/squad_v2", tmp_path)
+    theirs, found = squad_scores(module, QUESTIONS), our_squad_scores(QUESTIONS)
+    parts = dict(overall="", answerable="HasAns_", unanswerable="NoAns_")
+    for part, name in parts.items():
+        ours = found["overall"] if part == "overall" else found["categories"][part]
+        assert 100 * ours["f1"]["value"] == pytest.approx(theirs[f"{name}f1"], abs=1e-9), part
+        assert 100 * ours["exact"]["value"] == pytest.approx(theirs[f"{name}exact"], abs=1e-9), part
+    phrase = [([], "Not in background."), (["two hours"], "two hours")]
+    assert squad_scores(module, phrase)["NoAns_exact"] == 0
+    assert our_squad_scores(phrase)["categories"]["unanswerable"]["exact"]["value"] == 1
+
+
+def test_evaluate_scores_of_raters(tmp_path):
+    """Accuracy, AUC and rank correlation, with ties."""
+    import pandas as pd
+
+    from debias_nb.analysis.metrics.agreement import agreement, auc_estimate
+    from debias_nb.reward.measures import auc, spearman
+
+    labels = [1, 0, 1, 1, 0, 0, 1, 0, 0]
+    scores = [0.75, 0.5, 0.5, 0.25, 0.125, 0.5, 1.0, 0.25, 0.0]  # exact in the 32 bits that evaluate keeps
+    area = evaluate_module("metrics/roc_auc", tmp_path).compute(references=labels, prediction_scores=scores)["roc_auc"]
+    assert auc_estimate(scores, labels)["value"] == pytest.approx(area, abs=1e-9)
+    assert auc(scores, labels) == pytest.approx(area, abs=1e-9) and 0.6 < area < 0.95
+    ranks = evaluate_module("metrics/spearmanr", tmp_path).compute(references=labels, predictions=scores)["spearmanr"]
+    assert spearman(pd.Series(scores), pd.Series(labels)) == pytest.approx(ranks, abs=1e-9)
+    found = [int(score >= 0.5) for score in scores]
+    right = evaluate_module("metrics/accuracy", tmp_path).compute(references=labels, predictions=found)["accuracy"]
+    assert agreement(labels, found, 1)["accuracy"] == pytest.approx(right, abs=1e-9)
+
+
+def test_evaluate_perplexity(policy, tmp_path):
+    """The same perplexity of each text; over all texts ours is by token, theirs the mean over texts."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from debias_nb.models.scorer import Scorer
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(policy), AutoTokenizer.from_pretrained(policy)
+    tokenizer.bos_token = tokenizer.eos_token  # evaluate refuses a model without one, where ours begins with EOS
+    tokenizer.padding_side = "right"  # padding on the left, evaluate puts BOS before it: a shorter text gets worse
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "policy")
+    texts = ["Nobody can know that.", "The neighbour is late.", "Who was it that came late to the meeting on Monday?"]
+    module = evaluate_module("measurements/perplexity", tmp_path)
+    where = dict(model_id=str(tmp_path / "policy"), device="cpu", max_length=64)
+    theirs = module.compute(data=texts, batch_size=2, **where)
+    ours = Scorer(model, tokenizer).perplexity(texts)
+    each = [math.exp(nll / tokens) for nll, tokens in zip(ours["nll"], ours["tokens"])]
+    assert each == pytest.approx(theirs["perplexities"], rel=1e-5)
+    assert max(each) > min(each) * 1.01 and ours["perplexity"] != pytest.approx(theirs["mean_perplexity"], rel=1e-5)
