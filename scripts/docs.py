@@ -161,6 +161,12 @@ def first_sentence(text):
     return re.split(r"(?<=[.:!?])\s", " ".join(plain.split()))[0].replace('"', "'").strip()
 
 
+def figure_alt(text):
+    """What a cell says that its figure shows: its directive `fig-alt`, which may go on in lines that are indented."""
+    found = re.search(r"^#\| *fig-alt: *(.*(?:\n#\|  +.*)*)", text, re.M)
+    return re.sub(r"\n#\| +", " ", found[1]).strip().strip('"') if found else ""
+
+
 def heading(text):
     """The last heading in Markdown."""
     found = re.findall(r"^#+ (.+)", text, re.M)
@@ -211,7 +217,7 @@ class Page:
         code = re.sub(r"^#\|.*\n?", "", text, flags=re.M).strip()
         if code and not any(re.match(r"(echo: *false|hide_input)", d) for d in directives):
             self.parts.append(fenced(code, "python"))
-        alt = next((d.partition(":")[2].strip() for d in directives if d.startswith("fig-alt:")), "")
+        alt = figure_alt(text)
         for output in cell.get("outputs", []):
             self.output(output, alt)
 

@@ -37,6 +37,25 @@ def test_figures_are_described(pages):
     assert found > 20 and not bare, "\n".join(bare)
 
 
+def test_figures_of_the_tutorials_have_a_text_of_their_own():
+    """Each cell with a picture says in `#| fig-alt` what it shows; the site has all of it, without the quotes."""
+    seen = 0
+    for path in sorted((root / "nbs" / "tutorials").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if any(kind.startswith("image/") for o in cell.get("outputs", []) for kind in o.get("data", {})):
+                seen += 1
+                alt = docs.figure_alt("".join(cell["source"]))
+                assert len(alt) > 60 and alt.endswith(".") and '"' not in alt, f"{path.name}: {alt!r}"
+    assert seen > 8
+
+
+def test_a_text_of_a_figure_may_be_long():
+    cell = '#| hide_input\n#| fig-alt: "Bars of a,\n#|   of b\n#|   and of c."\n#| echo: false\nplot()'
+    assert docs.figure_alt(cell) == "Bars of a, of b and of c."
+    assert docs.figure_alt("#| fig-alt: Bars of a.\nplot()") == "Bars of a."
+    assert docs.figure_alt("plot()  # without one") == ""
+
+
 def test_pages_hide_what_readers_need_not_see(pages):
     """No directives, no install cell, no hidden checks; formulas are MathML."""
     text = (pages / "grpo" / "10_aggregation.md").read_text(encoding="utf-8")
