@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from open_anywhere import CELL_ID, colab, kaggle, notebooks, places
+from open_anywhere import BADGE_LINE, CELL_ID, colab, kaggle, notebooks, places
 from readme import ANALYSIS, ROOMS, one_line, read_nb, root, source
 
 BUILD = root / "build" / "docs"
@@ -242,7 +242,7 @@ def write_notebook(path):
     where = places()
     code = f"{where['repository']}/blob/{where['branch']}/{name}"
     buttons = f"[Open in Colab]({colab(name)}) · [Kaggle]({kaggle(name)}) · [Notebook]({code})\n{{ .open }}"
-    first, rest = page.parts[0], page.parts[1:]
+    first, rest = BADGE_LINE.sub("", page.parts[0]), page.parts[1:]  # the site has a link for the badge
     exported = next(
         (re.match(r"#\| *default_exp (\S+)", source(c)) for c in nb["cells"] if "default_exp" in source(c)), None
     )

@@ -1,5 +1,7 @@
 """Makes notebooks open where people open them: an install cell in each, and badges at the address in settings.ini.
 
+Each tutorial gets its badge below its title; badges that other notebooks hold are kept at the right address.
+
 `python scripts/open_anywhere.py` writes, `--check` only names the notebooks that are not so.
 """
 
@@ -12,6 +14,8 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 BADGE = re.compile(r"https://colab\.research\.google\.com/github/[^\s)\"\\]+")
 IMAGE = "https://colab.research.google.com/assets/colab-badge.svg"
+BADGED = "nbs/tutorials/"  # notebooks that carry their badge below title and line
+BADGE_LINE = re.compile(rf"^\[!\[[^\]]*\]\({re.escape(IMAGE)}\)\]\([^)]*\)\n*", re.M)
 CELL_ID = "install"
 INSTALL = """#| hide
 # Installs the package where it is absent (Colab, Kaggle). Made by scripts/open_anywhere.py
@@ -54,9 +58,19 @@ def install_cell():
     return dict(cell_type="code", execution_count=None, id=CELL_ID, metadata={}, outputs=[], source=source)
 
 
+def badged(cell, name):
+    """A tutorial's first cell with its badge below the one line; wherever else the badge stood, it is gone."""
+    text = BADGE_LINE.sub("", "".join(cell["source"]))
+    badge = f"[![Open in Colab]({IMAGE})]({colab(name)})"
+    text = re.sub(r"^(?:>.*\n?)+", lambda m: f"{m[0].rstrip()}\n\n{badge}\n", text, count=1, flags=re.M)
+    return dict(cell, source=text.rstrip().splitlines(keepends=True))
+
+
 def opened(nb, name):
     """The notebook with the install cell after its title, and its own badges at today's address."""
     cells = [cell for cell in nb["cells"] if cell.get("id") != CELL_ID]
+    if name.startswith(BADGED):
+        cells[0] = badged(cells[0], name)
     for cell in cells:
         if cell["cell_type"] == "markdown":
             cell["source"] = [BADGE.sub(lambda m: named_address(m[0], name), line) for line in cell["source"]]

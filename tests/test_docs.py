@@ -11,7 +11,7 @@ sys.path.insert(0, str(root / "scripts"))
 pytest.importorskip("latex2mathml", reason="skipped: latex2mathml belongs to the extra docs")
 import docs
 
-UNWRITTEN = {"nbs/tutorials", "nbs/analysis/report"}  # not written yet: take a folder out when its figures have texts
+UNWRITTEN = {"nbs/analysis/report"}  # not written yet: take a folder out when its figures have texts
 
 
 @pytest.fixture(scope="module")

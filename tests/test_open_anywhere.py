@@ -50,6 +50,24 @@ def test_a_changed_address_reaches_cell_and_badge(monkeypatch):
     assert nb["cells"][1]["source"][-2] == '    package = "mine"\n'
 
 
+def test_every_tutorial_has_its_badge():
+    """One, below title and line, at the address in settings.ini; a lost or old one is put right."""
+    names = [name for name in notebooks() if name.startswith("nbs/tutorials/")]
+    assert len(names) == 9
+    for name in names:
+        nb = json.loads((root / name).read_text(encoding="utf-8"))
+        first = "".join(nb["cells"][0]["source"])
+        address = f"{ini['package']['repository']}/blob/{ini['package']['branch']}/{name}"
+        address = address.replace("github.com", "colab.research.google.com/github")
+        badge = f"[![Open in Colab]({open_anywhere.IMAGE})]({address})"
+        assert re.match(r"# \w+\n\n> .+\n\n" + re.escape(badge) + r"\n\n\S", first), first
+        assert open_anywhere.BADGE.findall(json.dumps(nb)) == [address], name
+        lost = dict(nb["cells"][0], source=[first.replace(badge + "\n\n", "")])
+        late = dict(lost, source=[lost["source"][0] + f"\n\n{badge.replace('/main/', '/old/')}"])
+        for changed in (lost, late):
+            assert open_anywhere.opened(dict(nb, cells=[changed, *nb["cells"][1:]]), name) == nb
+
+
 def test_one_address_everywhere():
     """settings.ini, pyproject.toml, CITATION.cff and the issue templates name the same repository."""
     repository = ini["package"]["repository"]
