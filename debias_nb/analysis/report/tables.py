@@ -21,6 +21,7 @@ from debias_nb.analysis.report.estimates import (
     sample_size,
 )
 from .measures import BENCHMARKS, MEASURES, Measure, measure, model_order, model_style
+from .vector import theme_color
 from debias_nb.analysis.report.verdicts import (
     LEVEL,
     TONES,
@@ -154,7 +155,7 @@ def panels(c: Comparison) -> list[dict]:  # label, direction, ends of the scale,
             rows.append(
                 dict(
                     model=model_style(name)[0],
-                    color=model_style(name)[1],
+                    color=theme_color(model_style(name)[1]),
                     text=number(e["value"], m.share),
                     interval=interval(e, m),
                     bar=bar(e, (low, high)),
