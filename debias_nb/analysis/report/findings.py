@@ -8,7 +8,7 @@ __all__ = ['CHANGED', 'COSTS', 'change_text', 'duration', 'changed', 'real', 'co
 # %% ../../../nbs/analysis/report/30_findings.ipynb #2c9e0809
 import math
 
-from .answer_shares import SHARES, WAY_OUT, answer_shares
+from .answer_shares import WAY_OUT, answer_shares, share_texts
 from debias_nb.analysis.report.estimates import (
     estimates,
     has_interval,
@@ -73,7 +73,7 @@ def _change(c, model, key):
         return _finding(label, f"{m.label} {c.unread(model)}")
     detail = " \u2192 ".join(f"{interval(e, m)} {sample_size(e)}".strip() for e in (before, after))
     if key == "fairness" and (shares := answer_shares(c.metrics["models"][model])):
-        detail += "; " + ", ".join(f"{name} {number(shares[name], share=True)}" for name in SHARES)
+        detail += "; " + ", ".join(f"{name} {text}" for name, text in share_texts(shares).items())
     test = c.paired(model, key)
     if test and verdict != "no interval":
         detail += f"; paired: {difference_text(test, m)}, {p_text(p_value(test))} after Holm"

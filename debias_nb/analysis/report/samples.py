@@ -9,9 +9,8 @@ __all__ = ['swapped_words', 'sample_cards', 'label_tone', 'shares_by_model']
 import re
 from difflib import SequenceMatcher
 
-from .answer_shares import SHARES, answer_shares, judged_shares_of, shares_of_labels
-from .estimates import interval, value_text
-from .measures import Measure, model_style
+from .answer_shares import answer_shares, judged_shares_of, share_texts, shares_of_labels
+from .measures import model_style
 
 # %% ../../../nbs/analysis/report/38_samples.ipynb #a8b0bb53
 def swapped_words(
@@ -77,17 +76,4 @@ def shares_by_model(
         shares = answer_shares(metrics["models"][name]) or shares_of_labels(labels)
         if shares:
             out.append(dict(shares, ends={}, model=model_style(name)[0]))
-    return [shares | dict(texts=_share_texts(shares)) for shares in out]
-
-
-def _share_texts(shares):
-    """Each share as people read it, with its interval where it has one."""
-    out = {}
-    for name in SHARES:
-        low, high = shares["ends"].get(name, (None, None))
-        e = dict(value=shares[name], low=low, high=high)
-        out[name] = f"{value_text(e, _SHARE)} {interval(e, _SHARE)}".strip()
-    return out
-
-
-_SHARE = Measure("", None, True)
+    return [shares | dict(texts=share_texts(shares)) for shares in out]

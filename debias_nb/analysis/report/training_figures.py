@@ -67,7 +67,7 @@ def training_curves(
     fig, axes = plt.subplots(
         1 + bool(kl),
         1,
-        figsize=(5.4, 4.4 if kl else 3.2),
+        figsize=(4.9, 4.4 if kl else 3.2),
         sharex=True,
         squeeze=False,
         layout="constrained",
@@ -77,7 +77,7 @@ def training_curves(
     window = _draw_heads(top, rows, heads, smooth)
     sizes = _draw_judges(top, rows, judges, judge_n)
     top.set_ylabel("score")
-    top.legend(loc="lower left", bbox_to_anchor=(-0.04, 1), ncols=2, fontsize=8, columnspacing=1)
+    top.legend(loc="lower left", bbox_to_anchor=(-0.14, 1), ncols=2, fontsize=9, columnspacing=1, handlelength=1.6)
     if kl:
         window = _draw_kl(low, rows, kl, smooth)
     low.set_xlabel(_about_steps(window if heads else 0, sizes), fontsize=9)
@@ -148,7 +148,7 @@ def overoptimisation(
     window = max(1, round(len(kl) * 0.1))
     distance = np.sqrt(np.maximum.accumulate(np.maximum(0, running_mean(kl, window)[0])))
     reached = [0.0 if row["step"] < step[0] else float(np.interp(row["step"], step, distance)) for row in judged]
-    fig, ax = plt.subplots(figsize=(5.4, 3.8), layout="constrained")
+    fig, ax = plt.subplots(figsize=(4.9, 3.8), layout="constrained")
     mean, half = running_mean(reward, window)
     ax.fill_between(distance, mean - half, mean + half, color="#0072B2", alpha=0.2, lw=0)
     ax.plot(distance, mean, color="#0072B2", label=f"reward: {head} (optimised)")
@@ -157,7 +157,7 @@ def overoptimisation(
     about = "distance from the base policy, \u221aKL reached so far"
     ax.set_xlabel(f"{about}\n(reward: mean of {window} steps with 95 % band)", fontsize=9)
     ax.set_ylabel("score")
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.04, 1), fontsize=8)
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.04, 1), fontsize=9)
     ax.margins(x=0.04)
     return fig
 
@@ -204,6 +204,6 @@ def _mark_best(ax, reached, judged, key, farthest):
         xytext=(-5 if left else 5, 0),
         textcoords="offset points",
         ha="right" if left else "left",
-        fontsize=8,
+        fontsize=9,
         color="#444",
     )
