@@ -135,7 +135,7 @@ def themed(
     _drop(root)
     used = dict.fromkeys(re.findall(r'(?:xlink:href="|url\()#([^")]+)', svg))
     names = {id: f"{name}-{k}" for k, id in enumerate(used)}
-    width, height = (float(v) for v in root.get("viewBox").split()[2:])
+    width, height = (float(v) for v in root.attrib["viewBox"].split()[2:])
     for element in root.iter():
         _change(element, names)
     root.attrib.clear()
@@ -174,7 +174,7 @@ def is_ours(path: str | Path) -> bool:
 
 def svg_width(svg: str) -> int:
     """The width it was drawn for, in CSS pixels."""
-    return int(re.search(r' width="(\d+)"', svg)[1])
+    return int(re.findall(r' width="(\d+)"', svg)[0])
 
 
 def least_width(svg: str) -> int:
