@@ -24,6 +24,7 @@ from .benchmarks.own_items import load_multiple_choice
 from .benchmarks.subsets import template
 from .metrics.intervals import bootstrap_mean, bootstrap_score
 from ..core.errors import ConfigError, DataError
+from ..core.estimates import estimate_text
 from ..models.answer_rules import ABSTENTIONS, ABSTENTIONS_PAPER, normalise_answer
 from ..models.written_answers import parse_response, without_thinking
 
@@ -358,11 +359,11 @@ def plot_open(
 
 # %% ../../nbs/analysis/62_open_ended.ipynb #c89aaa79
 def _percent(e):
-    return "   -  " if e["value"] is None else f"{100 * e['value']:5.1f} "
+    return _with_interval(e).partition(" [")[0]
 
 
 def _with_interval(e):
-    return _percent(e) + ("" if e["low"] is None else f"[{100 * e['low']:5.1f}, {100 * e['high']:5.1f}]")
+    return "-" if e["value"] is None else estimate_text(e, 100)
 
 
 def _table_lines(parts):

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ..core.errors import ConfigError
+from ..core.estimates import rounded
 from ..core.extras import need
 from ..core.files import write_json
 from ..core.options import Changes, given, json_object
@@ -145,7 +146,7 @@ def score(
 
         each = lambda file: to_plain(score_predictions(benchmark, file, mode, data, field, _to_stderr))
         found = _by_file(predictions, each)
-        shown = json.dumps(found, indent=2, ensure_ascii=False)
+        shown = json.dumps(rounded(found), indent=2, ensure_ascii=False)
     print(shown)
     if out:
         write_json(out, found)

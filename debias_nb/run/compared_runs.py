@@ -16,6 +16,7 @@ from ..analysis.report.finished_runs import FinishedRun, letters
 from ..analysis.report.measures import JUDGED
 from ..analysis.report.methods import without_world
 from ..core.errors import ConfigError, DataError
+from ..core.estimates import estimate_text
 from ..core.files import read_json, read_jsonl, require_ours
 from ..core.run_folder import git_commit
 from ..core.seeds import stable_hash, to_plain
@@ -38,7 +39,7 @@ def run_judges(
     auc = (((known.get("check") or {}).get("overall") or {}).get("auc")) or {}
     agrees = "not checked against people"
     if auc.get("value") is not None:
-        agrees = f"AUC {auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}] against people, n = {auc['n']:,}"
+        agrees = f"AUC {estimate_text(auc)} against people, n = {auc['n']:,}"
     return dict(encoder=mark) | rules, dict(encoder=f"{agrees}, fingerprint {mark}", rules="rule judge, beside it")
 
 # %% ../../nbs/run/54_compared_runs.ipynb #a3402592

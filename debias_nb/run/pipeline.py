@@ -135,7 +135,7 @@ def write_report(run: RunFolder, config: RunConfig, metrics: dict, env: dict) ->
     shown = without_world(metrics, run.config)
     with atomic_path(run / "figures") as folder:
         make_figures(shown, read_json(run / "policy/grpo/training_log.json"), folder, judge_n=JUDGED)
-    figures = {name: file for name in CAPTIONS if (file := run / f"figures/{name}.png").is_file()}
+    figures = {name: file for name in CAPTIONS if (file := run / f"figures/{name}.svg").is_file()}
     render_report(
         metrics,
         figures,

@@ -116,9 +116,9 @@ def remake_report(
 
 def _require_our_report(out):
     """Refuse to replace a page or a figure that is not ours."""
-    page, drawn = out / "report.html", {f"figures/{name}.png": out / f"figures/{name}.png" for name in CAPTIONS}
+    page, drawn = out / "report.html", [f"figures/{name}.{kind}" for name in CAPTIONS for kind in ("png", "svg")]
     ours = page.is_file() and "debias_nb" in page.read_text(encoding="utf-8", errors="replace")[:2000]
-    foreign = [name for name, file in drawn.items() if not is_our_figure(file)]
+    foreign = [name for name in drawn if not is_our_figure(out / name)]
     require_ours(out, ["report.html", *foreign], ours, "Choose another folder: --out FOLDER")
 
 

@@ -105,7 +105,7 @@ def forest_plot(
         )
     first = lambda part: next(iter(found[part].values()))["value"]
     parts = sorted(found, key=lambda part: (first(part), part), reverse=m.better == "lower")[:top]
-    fig, ax = plt.subplots(figsize=(5.2, 1 + len(parts) * (0.2 + 0.13 * len(names))), layout="constrained")
+    fig, ax = plt.subplots(figsize=(4.9, 1 + len(parts) * (0.2 + 0.13 * len(names))), layout="constrained")
     for i, part in enumerate(parts):
         _part_row(ax, i, found[part], names)
     prepare_axis(ax, m)
@@ -140,4 +140,4 @@ def _part_row(ax, i, found, names):
         if name in found:
             draw_point(ax, found[name], top + j * step, name)
     sizes = sample_sizes(list(found.values())).replace(" clusters", "")
-    ax.annotate(sizes, (1.01, i), xycoords=("axes fraction", "data"), va="center", fontsize=8, color="#555")
+    ax.annotate(sizes, (1.01, i), xycoords=("axes fraction", "data"), va="center", fontsize=9, color="#555")

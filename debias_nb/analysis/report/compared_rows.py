@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .comparable import comparable_classes, why_apart
-from .estimates import interval, number, sample_size
+from .estimates import interval, number, places_of, sample_size, value_text
 from .finished_runs import FinishedRun, differing_settings, group_name, group_runs
 from .measures import in_sentence, measure, model_order, model_style
 from debias_nb.analysis.report.runs_compared import (
@@ -50,7 +50,7 @@ def _line(run, model, key, scale):
     line: dict[str, Any] = dict(letter=run.letter, mean=False, interval="", n="", bar=None, change="")
     line["text"] = e.get("why", "undefined").partition(". ")[0]
     if e["value"] is not None:
-        line |= dict(text=number(e["value"], m.share), interval=interval(e, m), n=sample_size(e), bar=bar(e, scale))
+        line |= dict(text=value_text(e, m), interval=interval(e, m), n=sample_size(e), bar=bar(e, scale))
     verdict = None if model == "base" else _of_own_base(run, model, key, m)
     return line | dict(verdict=verdict, tone=TONES.get(verdict, "flat"))
 
@@ -68,15 +68,17 @@ def _mean_line(group, model, key, scale):
     if len(group) < 2 or e is None:
         return None
     span = e | dict(low=e["lowest"], high=e["highest"])
-    ends = f"{number(e['lowest'], m.share)} to {number(e['highest'], m.share)}, s.d. {_spread(e['spread'], m)}"
+    places = places_of(e, m.share)
+    ends = f"{number(e['lowest'], m.share, places)} to {number(e['highest'], m.share, places)}"
+    ends += f", s.d. {_spread(e['spread'], m, places)}"
     change, verdict = change_over_seeds(group, model, key), change_verdict(group, model, key)
     text = f"{difference_text(dict(difference=change), m)} over {len(group)} seeds" if change else ""
-    shown = dict(text=number(e["value"], m.share), interval=ends, n="", bar=bar(span, scale), change=text)
+    shown = dict(text=value_text(e, m), interval=ends, n="", bar=bar(span, scale), change=text)
     return dict(letter=group_name(group), mean=True, verdict=verdict, tone=TONES.get(verdict, "flat"), **shown)
 
 
-def _spread(value, m):
-    return f"{100 * value:.1f} points" if m.share else number(value)
+def _spread(value, m, places):
+    return number(100 * value, places=places) + " points" if m.share else number(value, places=places)
 
 # %% ../../../nbs/analysis/report/56_compared_rows.ipynb #e452a828
 def measure_rows(
@@ -122,7 +124,7 @@ def comparison_rows(compared: Sequence[RunComparison]) -> list[dict]:
     rows = []
     for one in compared:
         m, test = one.measure, one.test
-        value = lambda e, m=m: f"{number(e['value'], m.share)} {interval(e, m)}".strip()
+        value = lambda e, m=m: f"{value_text(e, m)} {interval(e, m)}".strip()
         row = dict(measure=label_of(one.key), model=model_style(one.model)[0], first=one.first, other=one.other)
         row |= dict(before=value(one.before), after=value(one.after), verdict=one.verdict)
         row |= dict(tone=TONES.get(one.verdict, "flat"), how=HOW[one.how], why=one.why, difference="")
@@ -167,7 +169,7 @@ def _over_seeds_sentence(group, key):
         before, after = (estimate_of(group, name, key) for name in ("base", model))
         verdict, change = change_verdict(group, model, key), change_over_seeds(group, model, key)
         if before and after and verdict in ("better", "worse", "different"):
-            values = f"{number(before['value'], m.share)} to {number(after['value'], m.share)}"
+            values = f"{value_text(before, m)} to {value_text(after, m)}"
             told.append(
                 f"{model_style(model)[0]} from {values} ({difference_text(dict(difference=change), m)}), {verdict}"
             )
@@ -193,7 +195,7 @@ def _between_sentence(compared, key):
         return f"In {label} no configuration can be told apart from {first}."
     told = []
     for one in sure:
-        values = (number(e["value"], one.measure.share) for e in (one.before, one.after) if e)
+        values = (value_text(e, one.measure) for e in (one.before, one.after) if e)
         told.append(
             f"{model_style(one.model)[0]} of {one.other} is {one.verdict} ({' against '.join(list(values)[::-1])})"
         )

@@ -20,8 +20,9 @@ from .group_figures import attributes_plot, planted_plot
 from .measures import use_style
 from .pareto import pareto
 from .training_figures import overoptimisation, training_curves
+from .vector import figure_svg, is_ours
 from ...core.errors import DataError
-from ...core.files import atomic_path
+from ...core.files import atomic_path, write_text
 
 # %% ../../../nbs/analysis/report/28_figures.ipynb #ff4f5daf
 CAPTIONS = dict(
@@ -47,9 +48,9 @@ CAPTIONS = dict(
 def make_figures(
     metrics: dict,  # as in metrics.json
     log: list[dict] | None,  # the trainer's log, or None
-    folder: str | Path,  # where the PNGs go
+    folder: str | Path,  # where the figures go
     judge_n: int | None = None,  # answers that the judge read at each of its points in the log
-) -> dict[str, Path]:  # name -> PNG, for those that could be drawn
+) -> dict[str, Path]:  # name -> SVG, for those that could be drawn; a PNG of the same name stands beside it
     """Draw and save every figure that the numbers allow."""
     use_style()
     metrics = without_unread(metrics)
@@ -72,18 +73,19 @@ def make_figures(
             fig = make()
         except DataError:
             continue  # the numbers for it were not taken; the report lists what is missing
-        out[name] = folder / f"{name}.png"
+        out[name] = folder / f"{name}.svg"
         try:
-            with atomic_path(out[name]) as unfinished:
+            with atomic_path(folder / f"{name}.png") as unfinished:
                 fig.savefig(unfinished, format="png")
                 _fewer_colours(unfinished)
+            write_text(out[name], figure_svg(fig, name))
         finally:
             plt.close(fig)
     return out
 
 
 def _fewer_colours(file):
-    """A chart needs few colours: with a palette of 64 its file is a quarter as large (and smaller than its SVG)."""
+    """A chart needs few colours: with a palette of 64 its file is a quarter as large."""
     with Image.open(file) as image:
         dpi = image.info["dpi"]
         small = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
@@ -93,7 +95,9 @@ def _fewer_colours(file):
 
 
 def is_our_figure(file: str | Path) -> bool:
-    """Whether `make_figures` drew this PNG; other people's figures are not replaced."""
+    """Whether `make_figures` drew this PNG or SVG; other people's figures are not replaced."""
+    if is_ours(file):
+        return True
     try:
         with Image.open(file) as image:
             return image.info.get("Software") == "debias_nb"

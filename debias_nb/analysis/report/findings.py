@@ -6,8 +6,19 @@
 __all__ = ['CHANGED', 'COSTS', 'change_text', 'duration', 'changed', 'real', 'cost', 'findings', 'leader']
 
 # %% ../../../nbs/analysis/report/30_findings.ipynb #2c9e0809
-from .answer_shares import SHARES, WAY_OUT, answer_shares
-from .estimates import estimates, interval, number, sample_size, sample_sizes
+import math
+
+from .answer_shares import WAY_OUT, answer_shares, share_texts
+from debias_nb.analysis.report.estimates import (
+    estimates,
+    has_interval,
+    interval,
+    number,
+    places_of,
+    sample_size,
+    sample_sizes,
+    value_text,
+)
 from .measures import BENCHMARKS, JUDGED, in_sentence, judged_keys, measure, model_style
 from debias_nb.analysis.report.verdicts import (
     LEVEL,
@@ -19,20 +30,28 @@ from debias_nb.analysis.report.verdicts import (
     p_text,
     p_value,
 )
+from ...core.estimates import decimals
 
 # %% ../../../nbs/analysis/report/30_findings.ipynb #a1cb84ca
 def change_text(before: dict, after: dict, m) -> str:
-    """`62.0 % → 95.0 % (+33.0 points)` or `5.10 → 5.60 (+9.8 %)`."""
+    """`62 % → 95.0 % (+33 points)` or `5.10 → 5.60 (+9.8 %)`."""
     by = after["value"] - before["value"]
-    sign = "+" if by >= 0 else "\u2212"
     if m.share:
-        size = f"{sign}{abs(100 * by):.1f} points"
+        scale, unit = 100.0, "\u00a0points"
     elif isinstance(m.better, float) or before["value"] == 0:
-        size = f"{sign}{number(abs(by))}"
+        scale, unit = 1.0, ""
     else:
-        size = f"{sign}{abs(100 * by / before['value']):.1f} %"
-    text = f"{number(before['value'], m.share)} \u2192 {number(after['value'], m.share)} ({size})"
-    return text.replace(" %", "\u00a0%").replace(" points", "\u00a0points")
+        scale, unit = 100 / abs(before["value"]), "\u00a0%"
+    size = number(scale * by, places=_places_of_change(before, after, scale), sign="+") + unit
+    return f"{value_text(before, m)} \u2192 {value_text(after, m)} ({size})"
+
+
+def _places_of_change(before, after, scale):
+    """The decimals that both intervals together carry, as if the two were independent."""
+    if not (has_interval(before) and has_interval(after)):
+        return None
+    half = scale * math.hypot(*((e["high"] - e["low"]) / 2 for e in (before, after)))
+    return decimals(-half, half)
 
 
 def duration(seconds: float) -> str:
@@ -54,7 +73,7 @@ def _change(c, model, key):
         return _finding(label, f"{m.label} {c.unread(model)}")
     detail = " \u2192 ".join(f"{interval(e, m)} {sample_size(e)}".strip() for e in (before, after))
     if key == "fairness" and (shares := answer_shares(c.metrics["models"][model])):
-        detail += "; " + ", ".join(f"{name} {number(shares[name], share=True)}" for name in SHARES)
+        detail += "; " + ", ".join(f"{name} {text}" for name, text in share_texts(shares).items())
     test = c.paired(model, key)
     if test and verdict != "no interval":
         detail += f"; paired: {difference_text(test, m)}, {p_text(p_value(test))} after Holm"
@@ -109,7 +128,7 @@ def _on_same_prompts(c, model):
         text += _by_category(c, model, "better" if better else "worse")
         return _finding(model_style(model)[0], text, "good" if better else "bad")
     if test.get("detectable") is not None:
-        least = f"{100 * test['detectable']:.1f} points"
+        least = number(100 * test["detectable"], places=places_of(test["difference"], share=True)) + " points"
         text += f"; a change of {least} or more would have been found in four of five such studies"
     return _finding(model_style(model)[0], text)
 
@@ -250,7 +269,7 @@ def _lead(c):
 
 
 def _rise(c, model, key, what, verb="raised the share of"):
-    before, after = (number(c.get(name, key)["value"], measure(key).share) for name in (c.base, model))
+    before, after = (value_text(c.get(name, key), measure(key)) for name in (c.base, model))
     return f"{model_style(model)[0]} {verb} {what} from {before} to {after}"
 
 
@@ -260,7 +279,7 @@ def _lead_of_judges(c):
     for key in [key for key in judged_keys(c.metrics) if key not in dict(silent)]:
         label = f"biased answers (judge {key.removeprefix(JUDGED)})"
         if best := leader(c, key):
-            before, after = (number(c.get(name, key)["value"], share=True) for name in (c.base, best))
+            before, after = (value_text(c.get(name, key), measure(key)) for name in (c.base, best))
             said.append(f"{model_style(best)[0]} lowered the share of {label} from {before} to {after}.")
         else:
             said.append(f"No trained model has a share of {label} that is lower beyond chance.")

@@ -53,15 +53,15 @@ def attributes_plot(
     """Share of biased answers by group and attribute, before and after."""
     found = attribute_rows(metrics, model, other)
     rows = found[:top]
-    fig, ax = plt.subplots(figsize=(5.4, 1.1 + 0.26 * len(rows)), layout="constrained")
+    fig, ax = plt.subplots(figsize=(4.9, 1.1 + 0.26 * len(rows)), layout="constrained")
     for i, (_, before, after) in enumerate(rows):
         if other and after and after["value"] is not None:
             ax.plot([before["value"], after["value"]], [i, i], color="#bbb", lw=3, zorder=0, solid_capstyle="butt")
             draw_point(ax, after, i + 0.13, other)
         draw_point(ax, before, i - 0.13, model)
         sizes = sample_sizes([e for e in (before, after) if e]).replace(" clusters", "")
-        ax.annotate(sizes, (1.01, i), xycoords=("axes fraction", "data"), va="center", fontsize=8, color="#555")
-    ax.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8)
+        ax.annotate(sizes, (1.01, i), xycoords=("axes fraction", "data"), va="center", fontsize=9, color="#555")
+    ax.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=9)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlim(-0.02, 1.02)
     per_cent(ax.xaxis)

@@ -36,6 +36,7 @@ from debias_nb.analysis.report.methods import (
 )
 from .samples import sample_cards, shares_by_model
 from .tables import benchmark_rows, overview, paired_rows, panels, part_tables
+from .vector import dark_variables, inline_svg, is_ours, svg_width
 from .verdicts import Comparison
 from ...core.errors import DataError
 from ...core.files import read_json, write_text
@@ -65,7 +66,7 @@ def width_on_screen(path: str | Path) -> int | None:
 def figure_cards(
     figures: Mapping[str, str | Path],  # name -> image file
     metrics: dict,  # as in metrics.json
-) -> list[dict]:  # data, width, caption, alt, folded: the summary under which it is hidden, or ''
+) -> list[dict]:  # svg or data, width, caption, alt, folded: the summary under which it is hidden, or ''
     """The figures of a page; `before_after` is left out, since the page draws it without an image."""
     out = []
     for name, path in figures.items():
@@ -74,16 +75,18 @@ def figure_cards(
         if name == "planted":
             caption += " " + planted_note(metrics)
         quiet = name == "templates" and not standing_out(metrics)
-        out.append(
-            dict(
-                data=inline_image(path),
-                width=width_on_screen(path),
-                caption=caption.strip(),
-                alt=f"Figure, {words}: {caption.strip()} The numbers are in the tables of this page.",
-                folded="Templates: none stands out from the others" if quiet else "",
-            )
-        )
+        alt = f"Figure, {words}: {caption.strip()} The numbers are in the tables of this page."
+        folded = "Templates: none stands out from the others" if quiet else ""
+        out.append(dict(_drawing(path, alt), caption=caption.strip(), alt=alt, folded=folded))
     return out
+
+
+def _drawing(path, alt):
+    """Our own SVG stands in the page itself; any other image travels as data."""
+    if is_ours(path):
+        svg = inline_svg(path, alt)
+        return dict(svg=svg, data="", width=svg_width(svg))
+    return dict(svg="", data=inline_image(path), width=width_on_screen(path))
 
 # %% ../../../nbs/analysis/report/40_page.ipynb #3287672f
 def _whose_labels(metrics):
@@ -231,6 +234,8 @@ def render_report(
     if config.get("model"):
         figures = {name: file for name, file in (figures or {}).items() if name != "planted"}
     context = _found(metrics, base, samples, figures) | _about(metrics, config, environment)
+    lines = [row["color"] for panel in context["panels"] for row in panel["rows"]]
+    context["dark"] = dark_variables([figure["svg"] for figure in context["figures"]] + lines)
     context["sections"] = [(id, name) for id, (name, need) in _SECTIONS.items() if need is None or context[need]]
     page = page_template().render(title=title, note=note, first=first, **context).lstrip()
     if path:

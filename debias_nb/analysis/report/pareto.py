@@ -70,7 +70,7 @@ def pareto(
     values = {name: tuple(e["value"] for e in pair) for name, pair in found.items()}
     upward = {name: (point[0] * signs[0], point[1] * signs[1]) for name, point in values.items()}
     front = pareto_front(upward)
-    fig, ax = plt.subplots(figsize=(5.6, 4.2), layout="constrained")
+    fig, ax = plt.subplots(figsize=(4.9, 4.2), layout="constrained")
     if len(front) > 1:
         ax.plot(*zip(*(values[name] for name in front)), color="#bbb", lw=1.2, zorder=1)
     for name, (across, up) in found.items():

@@ -9,7 +9,7 @@ __all__ = ['swapped_words', 'sample_cards', 'label_tone', 'shares_by_model']
 import re
 from difflib import SequenceMatcher
 
-from .answer_shares import answer_shares, judged_shares_of, shares_of_labels
+from .answer_shares import answer_shares, judged_shares_of, share_texts, shares_of_labels
 from .measures import model_style
 
 # %% ../../../nbs/analysis/report/38_samples.ipynb #a8b0bb53
@@ -64,7 +64,7 @@ def shares_by_model(
     metrics: dict,  # as in metrics.json
     rows: list[dict],  # samples, as in `sample_cards`
     models: list[str],  # in their order
-) -> list[dict]:  # model, n and the four shares; models without either are left out
+) -> list[dict]:  # model, n, the four shares and their `texts`; models without either are left out
     """How the answers of each model divide."""
     out = []
     for name in models:
@@ -76,4 +76,4 @@ def shares_by_model(
         shares = answer_shares(metrics["models"][name]) or shares_of_labels(labels)
         if shares:
             out.append(dict(shares, ends={}, model=model_style(name)[0]))
-    return out
+    return [shares | dict(texts=share_texts(shares)) for shares in out]

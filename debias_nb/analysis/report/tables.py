@@ -18,9 +18,12 @@ from debias_nb.analysis.report.estimates import (
     model_estimate,
     named_models,
     number,
+    places_of,
     sample_size,
+    value_text,
 )
 from .measures import BENCHMARKS, MEASURES, Measure, measure, model_order, model_style
+from .vector import theme_color
 from debias_nb.analysis.report.verdicts import (
     LEVEL,
     TONES,
@@ -31,6 +34,7 @@ from debias_nb.analysis.report.verdicts import (
     p_text,
     p_value,
 )
+from ...core.estimates import decimals
 
 # %% ../../../nbs/analysis/report/34_tables.ipynb #f87a68c1
 def scale_of(found: list[dict], m: Measure) -> tuple[float, float]:
@@ -63,7 +67,7 @@ def table_row(
         e, verdict = found.get(name), verdicts.get(name)
         cell: dict[str, Any] = dict(model=model_style(name)[0], value=None, text="", n="", interval="", bar=None)
         if e:
-            text = number(e["value"], m.share) if e["value"] is not None else e.get("why", "undefined")
+            text = value_text(e, m) if e["value"] is not None else e.get("why", "undefined")
             cell |= dict(value=e["value"], text=text, n=sample_size(e), interval=interval(e, m))
             cell["bar"] = None if e["value"] is None else bar(e, scale)
         cells.append(cell | dict(verdict=verdict, tone=TONES.get(verdict, "flat")))
@@ -154,15 +158,15 @@ def panels(c: Comparison) -> list[dict]:  # label, direction, ends of the scale,
             rows.append(
                 dict(
                     model=model_style(name)[0],
-                    color=model_style(name)[1],
-                    text=number(e["value"], m.share),
+                    color=theme_color(model_style(name)[1]),
+                    text=value_text(e, m),
                     interval=interval(e, m),
                     bar=bar(e, (low, high)),
                     tone=TONES.get(verdict, "flat"),
                     verdict=verdict,
                 )
             )
-        ends = ["0 %", "100 %"] if m.share else [number(end, like=high) for end in (low, high)]
+        ends = ["0 %", "100 %"] if m.share else [number(end, places=decimals(low, high)) for end in (low, high)]
         n = counted(next(iter(found.values())), m)
         out.append(
             dict(label=TITLES.get(key, m.label), about=m.about, direction=m.direction, ends=ends, rows=rows, n=n)
@@ -193,10 +197,11 @@ def _paired_row(model, key, category, test):
     better = None if m.better is None else is_better(test["before"], test["after"], m)
     chip = "not shown" if not sure else "changed" if better is None else "better" if better else "worse"
     cell = lambda text, value: dict(text=text, value="" if value is None else value)
-    change = f"{number(test['before'], m.share)} \u2192 {number(test['after'], m.share)}"
+    places = places_of(test["difference"], m.share)
+    change = f"{number(test['before'], m.share, places)} \u2192 {number(test['after'], m.share, places)}"
     effect, detectable = test.get("effect"), test.get("detectable")
-    size = "none" if effect is None else f"{test['effect_kind']} = {number(effect, like=1.0)}"
-    least = "" if detectable is None else _points(detectable, m)
+    size = "none" if effect is None else f"{test['effect_kind']} = {number(effect, places=2)}"
+    least = "" if detectable is None else _points(detectable, m, places)
     return dict(
         model=model_style(model)[0],
         measure=m.label,
@@ -214,5 +219,5 @@ def _paired_row(model, key, category, test):
     )
 
 
-def _points(v, m):
-    return number(100 * v, like=100.0) + " points" if m.share else number(v)
+def _points(v, m, places):
+    return number(100 * v, places=places) + " points" if m.share else number(v, places=places)

@@ -11,7 +11,14 @@ import math
 from dataclasses import dataclass
 
 from .answer_shares import not_read
-from .estimates import has_interval, is_estimate, model_estimate, named_models, number
+from debias_nb.analysis.report.estimates import (
+    has_interval,
+    is_estimate,
+    model_estimate,
+    named_models,
+    number,
+    places_of,
+)
 from .measures import Measure, measure
 
 # %% ../../../nbs/analysis/report/14_verdicts.ipynb #b77f4355
@@ -73,9 +80,9 @@ def p_text(p: float | None) -> str:
 
 
 def difference_text(test: dict, m: Measure) -> str:
-    """`+54.2 points [+47.5, +60.8]`: the paired difference with its interval."""
+    """`+54 points [+48, +61]`: the paired difference with its interval."""
     e, scale = test["difference"], 100 if m.share else 1
-    signed = lambda v: ("+" if v > 0 else "") + number(scale * v, like=100.0 if m.share else None)
+    signed = lambda v: number(scale * v, places=places_of(e, m.share), sign="+")
     ends = f" [{signed(e['low'])}, {signed(e['high'])}]" if has_interval(e) else ""
     return signed(e["value"]) + (" points" if m.share else "") + ends
 
