@@ -178,6 +178,15 @@ def written_alt(text):
     return re.sub(r'^(["\'])(.*)\1$', r"\2", found)
 
 
+def picture(data):
+    """The picture in the data of an output, as (ending, bytes): vectors where there are any; None without one."""
+    if "image/svg+xml" in data:
+        return "svg", "".join(data["image/svg+xml"]).encode()
+    if "image/png" in data:
+        return "png", base64.b64decode("".join(data["image/png"]))
+    return None
+
+
 class Page:
     """A notebook on its way to a page: its parts so far, and what was said last, for alternative texts."""
 
@@ -185,13 +194,14 @@ class Page:
         self.here, self.page = path, page_of(path)
         self.parts, self.said, self.headed, self.figures = [], "", "", 0
 
-    def figure(self, data, alt):
-        """Write a picture beside the page; give its Markdown."""
+    def figure(self, drawn, alt):
+        """Write a `picture` beside the page; give its Markdown."""
+        ending, content = drawn
         self.figures += 1
-        name = f"{Path(self.page).stem}-{self.figures}.png"
+        name = f"{Path(self.page).stem}-{self.figures}.{ending}"
         place = PAGES / Path(self.page).parent / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(base64.b64decode("".join(data)))
+        place.write_bytes(content)
         if not alt:
             alt = f"Figure, {self.headed}: {self.said}" if self.headed else f"Figure: {self.said}"
         return f"![{alt.replace('[', '(').replace(']', ')')}]({name})"
@@ -199,10 +209,11 @@ class Page:
     def output(self, output, alt):
         """One output of a cell."""
         data, text = output.get("data", {}), "".join(output.get("text", []))
+        drawn = picture(data)
         if "text/markdown" in data:
             self.parts.append(markdown("".join(data["text/markdown"]), self.here, self.page))
-        elif "image/png" in data:
-            self.parts.append(self.figure(data["image/png"], alt))
+        elif drawn:
+            self.parts.append(self.figure(drawn, alt))
         elif "text/html" in data:
             self.parts.append(plain_html("".join(data["text/html"])))
         elif text or "text/plain" in data:

@@ -11,8 +11,6 @@ sys.path.insert(0, str(root / "scripts"))
 pytest.importorskip("latex2mathml", reason="skipped: latex2mathml belongs to the extra docs")
 import docs
 
-UNWRITTEN = {"nbs/analysis/report"}  # not written yet: take a folder out when its figures have texts
-
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
@@ -30,8 +28,9 @@ def pages(tmp_path_factory):
 def test_figures_are_described(pages):
     """Each has an alternative text that says more than that it is a figure."""
     found, bare = 0, []
+    drawn = r"!\[([^\]]*)\]\((?!https?:)([^)]+\.(?:png|svg))\)"  # badges come from elsewhere
     for page in pages.rglob("*.md"):
-        for alt, name in re.findall(r"!\[([^\]]*)\]\(([^)]+\.png)\)", page.read_text(encoding="utf-8")):
+        for alt, name in re.findall(drawn, page.read_text(encoding="utf-8")):
             found += 1
             if len(alt) < 20:
                 bare.append(f"{page.relative_to(pages)}: {name}: {alt!r}")
@@ -39,14 +38,17 @@ def test_figures_are_described(pages):
     assert found > 20 and not bare, "\n".join(bare)
 
 
+def drawn_by(cell):
+    """Outputs of a cell that hold a picture, in however many formats."""
+    kinds = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return sum(any(kind.startswith("image/") for kind in data) for data in kinds)
+
+
 def cells_with_figures():
-    """Of all notebooks but those of the folders in `UNWRITTEN`: (path, number, source, figures)."""
+    """Of all notebooks: (path, number, source, figures)."""
     for path in docs.notebooks():
-        if path.parent.relative_to(root).as_posix() in UNWRITTEN:
-            continue
         for k, cell in enumerate(docs.read_nb(path)["cells"]):
-            shown = [kind for output in cell.get("outputs", []) for kind in output.get("data", {})]
-            figures = sum(kind.startswith("image/") for kind in shown)
+            figures = drawn_by(cell)
             if figures:
                 yield path, k, docs.source(cell), figures
 
@@ -79,12 +81,28 @@ def test_written_texts_reach_the_pages(pages):
     assert docs.written_alt("#| fig-alt: Bars.\nx = 1") == "Bars." and docs.written_alt("x = 1") == ""
     before, docs.PAGES = docs.PAGES, pages / "tried"
     try:
-        assert page.figure("", "Bars: [a] falls.") == "![Bars: (a) falls.](all-1.png)"
-        assert page.figure("", "") == "![Figure, Train: A loss.](all-2.png)"
+        assert page.figure(("png", b""), "Bars: [a] falls.") == "![Bars: (a) falls.](all-1.png)"
+        assert page.figure(("svg", b""), "") == "![Figure, Train: A loss.](all-2.svg)"
         page.headed = ""
-        assert page.figure("", "") == "![Figure: A loss.](all-3.png)"
+        assert page.figure(("png", b""), "") == "![Figure: A loss.](all-3.png)"
     finally:
         docs.PAGES = before
+
+
+def test_an_output_is_one_figure(tmp_path, monkeypatch):
+    """As vectors where it holds vectors, else as pixels; counted once though it holds both, and text is none."""
+    vectors, pixels = {"image/svg+xml": ["<svg>", "</svg>"]}, {"image/png": "AAEC"}
+    held = [vectors, pixels, vectors | pixels, {"text/plain": "<Figure>"}]
+    cell = dict(cell_type="code", source='#| fig-alt: "Bars."\nplot()', outputs=[dict(data=data) for data in held])
+    monkeypatch.setattr(docs, "PAGES", tmp_path)
+    page = docs.Page(root / "nbs" / "all.ipynb")
+    page.cell(cell)
+    assert drawn_by(cell) == 3
+    assert page.parts[1:4] == [f"![Bars.](all-{name})" for name in ("1.svg", "2.png", "3.svg")]
+    assert "<Figure>" in page.parts[4]
+    assert [(tmp_path / f"all-{name}").read_bytes() for name in ("1.svg", "2.png", "3.svg")] == [
+        *[b"<svg></svg>", b"\0\1\2", b"<svg></svg>"]
+    ]
 
 
 def test_pages_hide_what_readers_need_not_see(pages):
