@@ -3,12 +3,18 @@
     python benchmarks/gpu.py --minutes 8 --out nbs/results/gpu                   # on a GPU
     python benchmarks/gpu.py --device cpu --minutes 60 --out nbs/results/cpu     # what a CPU can say
     python benchmarks/gpu.py --tiny --minutes 1 --out /tmp/tried                 # the same paths, on tiny shapes
+    python benchmarks/gpu.py --unpack DIR/results.json --out nbs/results/gpu     # what --one-file made, a JSON each
 
 Each part runs in a process of its own, gets its share of the minutes that are left, and writes PART.json in --out as
-soon as it knows something: whoever interrupts loses only the rest. A part whose library, data or device is not here is
-skipped by name. Where a goal is missed the step's profile stays beside the results (PART.trace.json.gz).
+soon as it knows something: whoever interrupts loses only the rest. With `--one-file` all parts are in
+--out/results.json, written as often. A part whose library, data or device is not here is skipped by name. Where a goal
+is missed the profile of a step is in the part's JSON as tables; the trace stays beside it (PART.trace.json.gz), unless
+it is larger than `--trace-mib`. So there are at most a dozen files, or with `--one-file` one and a trace for each
+GRPO part.
 `--model` is a folder of a policy, a .gguf file, or the parts that model_parts.py made of one; without it, or where it
-cannot be read, a shape of the same size with random weights is measured, and the result says so.
+cannot be read, a shape of the same size with random weights is measured, and the result says so. `--encoder` is the
+same for the reward of the real preset, which is fetched where there is a network.
+`--commit` (or DEBIAS_NB_COMMIT) says which commit this is where the code was copied without its .git.
 """
 
 import argparse
@@ -29,6 +35,7 @@ import gpu_parts
 import torch
 from gpu_parts import Job, Skipped
 from model_parts import PLAN, join
+from part_files import Results, unpack
 
 from debias_nb.core.devices import get_device
 from debias_nb.core.errors import DebiasError
@@ -67,6 +74,8 @@ CPU = {
     "growth_prompts": Part(gpu_parts.growth_prompts, 2, "a GRPO step of 4 to 64 prompts"),
     "growth_group": Part(gpu_parts.growth_group, 2, "a GRPO step with 2 to 32 answers to each prompt"),
     "growth_data": Part(gpu_parts.growth_data, 4, "1,000 to 1,000,000 instances"),
+    "growth_ids": Part(gpu_parts.growth_ids, 1, "which of 1,000 to 1,000,000 ids came before"),
+    "profile_tiny": Part(gpu_parts.profile_tiny, 2, "where the tiny preset's step spends its time"),
 }
 
 
@@ -129,7 +138,7 @@ def run_part(part: Part, job: Job, head: dict):
 
     def write(state, **more):
         took = round(time.monotonic() - begun, 1)
-        write_json(job.out / f"{job.name}.json", head | dict(state=state, took_s=took, **more))
+        job.results.put(job.name, head | dict(state=state, took_s=took, **more))
 
     job.save = lambda result: write("unfinished", result=result)
     try:
@@ -155,8 +164,7 @@ def stop(process):
 
 def in_its_process(part: Part, job: Job, head: dict) -> str:  # how it ended
     """Run a part until its time is up."""
-    path = job.out / f"{job.name}.json"
-    write_json(path, head | dict(state="begun"))
+    job.results.put(job.name, head | dict(state="begun"))
     process = FORK.Process(target=run_part, args=(part, job, head))
     process.start()
     try:
@@ -164,16 +172,15 @@ def in_its_process(part: Part, job: Job, head: dict) -> str:  # how it ended
     finally:
         if process.is_alive():
             stop(process)
-    found = read_json(path, dict)
+    found = job.results.get(job.name)
     if found["state"] in ("begun", "unfinished"):
         why = "the time was up" if process.exitcode in (None, -15, -9) else f"exit code {process.exitcode}"
-        write_json(path, found | dict(why=why))
+        job.results.put(job.name, found | dict(why=why))
     return found["state"]
 
 
-def told(name: str, path: Path) -> str:
+def told(name: str, found: dict) -> str:
     """One line about a finished part."""
-    found = read_json(path, dict)
     goals = found.get("result", {}).get("goals", {}).items()
     said = [f"{what} {g['found']} (goal {g['goal']}{'' if g['met'] else ', missed'})" for what, g in goals]
     return f"{name:15} {found['state']:10} {found.get('took_s', 0):6.1f} s  {', '.join(said) or found.get('why', '')}"
@@ -186,6 +193,11 @@ def parser():
     p.add_argument("--work", type=Path, default=Path("runs/measured"), help="for models and runs that need not stay")
     p.add_argument("--parts", help=f"with commas, of {', '.join({**GPU, **CPU})}; default: all of the device's")
     p.add_argument("--model", help="folder of a policy, .gguf file, or folder of its parts")
+    p.add_argument("--encoder", help="folder of the encoder of the real preset's reward, instead of the packaged one")
+    p.add_argument("--commit", help="of this code, where there is no .git (else DEBIAS_NB_COMMIT says it)")
+    p.add_argument("--one-file", action="store_true", help="one results.json for all parts")
+    p.add_argument("--unpack", type=Path, help="make a JSON for each part of such a file in --out, and measure nothing")
+    p.add_argument("--trace-mib", type=float, default=12, help="larger traces are not kept")
     p.add_argument("--tiny", action="store_true", help="tiny shapes: tests that the script works")
     p.add_argument("--device", default="auto")
     p.add_argument("--threads", type=int, default=1, help="of the CPU")
@@ -207,6 +219,11 @@ def chosen(asked: str | None, device: str) -> dict[str, Part]:
 
 def main():
     a = parser().parse_args()
+    if a.unpack:
+        print("\n".join(unpack(a.unpack, a.out)))
+        return 0
+    if a.commit:
+        os.environ["DEBIAS_NB_COMMIT"] = a.commit
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that the part at work is stopped too
     end = time.monotonic() + 60 * a.minutes
     parts = chosen(a.parts, a.device)
@@ -217,17 +234,18 @@ def main():
     reading.start()
     reading.join()
     model = read_json(a.work / "model.json", dict)
-    names, failed = list(parts), False
+    names, failed, results = list(parts), False, Results(a.out, a.one_file)
     for i, name in enumerate(names):
         left = end - time.monotonic()
         share = parts[name].weight / sum(parts[other].weight for other in names[i:])
-        job = Job(name, a.out, a.work, left * share, a.device, a.threads, a.tiny, model["path"], model["why"])
+        job = Job(name, results, a.work, left * share, a.device, a.threads, a.tiny, model["path"], model["why"])
+        job.encoder, job.trace_mib = a.encoder, a.trace_mib
         head = dict(part=name, asks=parts[name].asks, command=command, seconds_given=round(job.seconds, 1))
         if job.seconds < 2:
-            write_json(a.out / f"{name}.json", head | dict(state="skipped", why="no time was left"))
+            results.put(name, head | dict(state="skipped", why="no time was left"))
         else:
             failed |= in_its_process(parts[name], job, head) == "failed"
-        print(told(name, a.out / f"{name}.json"), flush=True)
+        print(told(name, results.get(name)), flush=True)
     return 1 if failed else 0
 
 

@@ -1,9 +1,9 @@
 """What gpu.py measures, a function for each part: it gets a `Job`, gives a dict, and saves what it knows on the way."""
 
-import subprocess
-import sys
+import itertools
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,11 +14,16 @@ import reward_throughput
 import scoring_vs_lm_eval
 import step_memory
 import torch
+from part_files import Results
 
 from debias_nb.core.devices import get_device
+from debias_nb.core.files import read_json
 from debias_nb.grpo.settings import GRPOSettings
-from debias_nb.run.pipeline import quiet_libraries
-from debias_nb.run.presets import PRESETS
+from debias_nb.run.pipeline import quiet_libraries, run_pipeline
+from debias_nb.run.presets import PRESETS, RunConfig, get_preset
+
+PROFILED_BASE = 100  # steps of the base that is profiled; what a step does hardly depends on how good it is
+REAL_STEPS = 120  # of GRPO in the real preset on a GPU: three times as many as on a CPU
 
 
 @dataclass
@@ -26,7 +31,7 @@ class Job:
     """What a part is told."""
 
     name: str  # of the part
-    out: Path  # folder of the results
+    results: Results
     work: Path  # for what need not stay
     seconds: float  # it has; then it is stopped
     device: str
@@ -34,6 +39,8 @@ class Job:
     tiny: bool  # tiny shapes, to test the way
     model: str | None  # folder of a real policy
     why_no_model: str = ""
+    encoder: str | None = None  # folder of an encoder for the real preset's reward
+    trace_mib: float = 12  # larger traces are not kept
     save: Callable = lambda result: None  # writes what is known so far
 
     @property
@@ -45,9 +52,6 @@ class Job:
     def gpu(self) -> bool:
         """Whether there is a GPU."""
         return self.on.type == "cuda"
-
-
-DEBIAS_NB = "import sys; from debias_nb.run.commands import main; sys.exit(main())"
 
 
 class Skipped(Exception):
@@ -78,9 +82,19 @@ def compared(job: Job, material, settings, ways) -> dict:
     missed = not all(goal["met"] for goal in found["goals"].values())
     if missed and left > 4 * found["ways"][ways[-1]]["wall"]["whole"]:
         job.save(found)
-        trace = job.out / f"{job.name}.trace.json.gz"
-        found["slowest"] = grpo_step.profile(material, settings, job.on, trace, ways[-1])
+        found["profile"] = profiled(job, material, settings, ways[-1])
     return found
+
+
+def profiled(job: Job, material, settings, way: str) -> dict:
+    """The tables of a step's profile; its trace stays beside them where it is small."""
+    trace = job.results.folder / f"{job.name}.trace.json.gz"
+    found = grpo_step.profile(material, settings, job.on, trace, way)
+    mib = round(trace.stat().st_size / 2**20, 1)
+    if mib > job.trace_mib:
+        trace.unlink()
+        return found | dict(trace=f"not kept: {mib} MiB")
+    return found | dict(trace=f"{trace.name}, {mib} MiB")
 
 
 def policy_of_135m(job: Job):
@@ -190,47 +204,79 @@ def memory(job: Job) -> dict:
     return out
 
 
-def preset(job: Job, name: str, seeds=(0,), *more) -> dict:
-    """Runs of a preset, one seed after the other; what is whole is kept, and goes on when it is called again."""
-    out: dict = dict(preset=name, seeds={})
-    for seed in seeds:
-        folder = job.work / f"{name}-{seed}"
-        command = [sys.executable, "-c", DEBIAS_NB, "run", "--preset", name]
-        command += ["--seed", str(seed), "--out", str(folder), *more]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None:
-            time.sleep(1)
-            out["seeds"][seed] = stages_of(folder)
+def preset(job: Job, configs: Iterable[RunConfig], more: tuple = ()) -> dict:
+    """Whole runs, one after the other while time is left; what is whole is kept, and a second call goes on."""
+    end, took, out = time.monotonic() + 0.95 * job.seconds, 0.0, dict(runs={})
+    for config in configs:
+        if took > end - time.monotonic():
+            out["stopped"] = f"no time was left for seed {config.seed}"
+            break
+        begun, folder = time.monotonic(), job.work / f"{job.name}-{config.grpo.steps}-{config.seed}"
+        command = shlex.join(["debias-nb", "run", "--preset", config.preset, "--seed", str(config.seed), *more])
+
+        def log(line, config=config, folder=folder):
+            out["runs"][f"seed {config.seed}"] = found_in(folder)
             job.save(out)
-        if process.returncode:
-            raise RuntimeError(f"{name} preset, seed {seed}: {process.stderr.read()[-1500:]}")
-        out["seeds"][seed] = stages_of(folder)
+
+        run_pipeline(config, folder, command, log, job.device)
+        log("")
+        took = time.monotonic() - begun
     return out
 
 
-def stages_of(folder: Path) -> dict:
-    """Seconds and memory of the stages that are whole."""
-    from debias_nb.core.files import read_json
+def found_in(folder: Path) -> dict:
+    """All numbers of a run so far: its metrics where it is whole, else those of each model that is measured."""
+    files = sorted(folder.rglob("stage.json"), key=lambda file: file.stat().st_mtime) if folder.exists() else []
+    infos = [read_json(file, dict) for file in files if ".partial-" not in str(file)]
+    stages = {info["stage"]: {k: info[k] for k in ("seconds", "peak_rss_mb") if k in info} for info in infos}
+    out: dict = dict(stages=stages)
+    if (log := folder / "policy/grpo/training_log.json").is_file():
+        out["training_log"] = read_json(log)
+    if (whole := folder / "metrics.json").is_file():
+        return out | dict(metrics=read_json(whole, dict))
+    analysed = [stage for stage in stages if (folder / stage / "metrics.json").is_file()]
+    return out | dict(analysed={stage: read_json(folder / stage / "metrics.json", dict) for stage in analysed})
 
-    found = sorted(folder.rglob("stage.json"), key=lambda file: file.stat().st_mtime) if folder.exists() else []
-    infos = [read_json(file, dict) for file in found if ".partial-" not in str(file)]
-    return {info["stage"]: {k: info[k] for k in ("seconds", "peak_rss_mb") if k in info} for info in infos}
+
+TINY_RUN = ("policy.steps=20", "reward.examples=300", "grpo.steps=1", "regift.n_traces=64")  # of the smoke preset
+
+
+def tiny_run(model: str | None = None) -> RunConfig:
+    """The smoke preset, smaller still."""
+    c = get_preset("smoke", 0, model)
+    for change in TINY_RUN:
+        (part, name), value = change.split("=")[0].split("."), int(change.split("=")[1])
+        c = replace(c, **{part: replace(getattr(c, part), **{name: value})})
+    return c
 
 
 def small_preset(job: Job) -> dict:
     """The small preset."""
-    return preset(job, "smoke" if job.tiny else "small")
+    if job.tiny:
+        return preset(job, [tiny_run()], ("--set", *TINY_RUN))
+    return preset(job, [get_preset("small")])
 
 
 def real_preset(job: Job) -> dict:
-    """The real preset, where there is one."""
-    if "real" not in PRESETS:
-        raise Skipped("there is no preset 'real'")
+    """The real preset with more steps, and with further seeds while time is left."""
     if job.tiny:
-        raise Skipped("a real policy is no tiny shape")
+        folder = job.work / "tiny_policy"
+        for made in policy_of_135m(job).policy():
+            made.save_pretrained(folder)
+        return preset(job, [tiny_run(str(folder))], ("--policy", str(folder), "--set", *TINY_RUN))
     if not job.model:
         raise Skipped(f"it needs a real policy ({job.why_no_model})")
-    return preset(job, "real", (1, 2, 3), "--policy", job.model)
+    more = ["--policy", job.model, *(["--encoder", job.encoder] if job.encoder else [])]
+    more += ["--set", f"grpo.steps={REAL_STEPS}"]
+    more += [f"text.topic_encoder={job.encoder}"] if job.encoder else []
+    return preset(job, (real_run(job, seed) for seed in itertools.count()), tuple(more))
+
+
+def real_run(job: Job, seed: int) -> RunConfig:
+    """The real preset, on the models that were brought."""
+    c = get_preset("real", seed, job.model, job.encoder)
+    text = replace(c.text, topic_encoder=job.encoder) if job.encoder else c.text
+    return replace(c, text=text, grpo=replace(c.grpo, steps=REAL_STEPS))
 
 
 def grown(job: Job, sizes, measure, what: str, unit: str) -> dict:
@@ -271,3 +317,21 @@ def growth_data(job: Job) -> dict:
     """More and more instances written and read."""
     sizes = (50, 100) if job.tiny else (1_000, 10_000, 100_000, 1_000_000)
     return grown(job, sizes, growth.data(job.work), growth.WHAT_DATA, "instances")
+
+
+def growth_ids(job: Job) -> dict:
+    """What reading has to remember of more and more instances."""
+    sizes = (50, 100) if job.tiny else (1_000, 10_000, 100_000, 1_000_000)
+    return grown(job, sizes, growth.remembered, growth.WHAT_IDS, "ids")
+
+
+def profile_tiny(job: Job) -> dict:
+    """The profile of a step of the tiny preset."""
+    quiet_libraries()
+    if job.tiny:
+        material = grpo_step.from_shapes(grpo_step.SMALL_POLICY, grpo_step.SMALL_REWARD, job.on)
+        settings = real_settings(job)
+    else:
+        material = grpo_step.small_world(job.work / "profiled", job.on, PROFILED_BASE)
+        settings = PRESETS["tiny"].grpo
+    return dict(what=material.what) | profiled(job, material, settings, "ours")

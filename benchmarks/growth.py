@@ -17,6 +17,7 @@ from grpo_step import SMALL_POLICY, SMALL_REWARD, compare, from_shapes, world_pr
 from made_models import made_policy
 
 from debias_nb.core.files import atomic_path
+from debias_nb.core.seen import Seen
 from debias_nb.grpo.settings import GRPOSettings
 from debias_nb.models.scorer import Scorer
 from debias_nb.synthesis.dataset_files import read_bilingual, to_row
@@ -25,6 +26,7 @@ from debias_nb.synthesis.held_out import FullConfig
 
 WHAT_STEP = "a GRPO step of a tiny shape, median of three; stock TRL beside it"
 WHAT_DATA = "instances generated in English and Chinese, written as JSON Lines, and read back with every row checked"
+WHAT_IDS = "ids remembered by `Seen`, which is how reading finds one that came twice; MiB of its process"
 HIDDEN = dict(SMALL_POLICY, vocab_size=8192, max_position_embeddings=2048)
 
 
@@ -113,3 +115,16 @@ def data(folder: Path) -> Callable:
         return row
 
     return measure
+
+
+def remember(count: int) -> dict:
+    """Ask of so many ids whether they came before."""
+    before, begun, seen = peak_mib(), time.process_time(), Seen()
+    for number in range(count):
+        seen.add(f"instance {number}")
+    return costs(count, time.process_time() - begun, before)
+
+
+def remembered(count: int) -> dict:
+    """CPU seconds, and by how much the process grew, for so many ids."""
+    return dict(size=count) | alone(remember, count)

@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -59,6 +59,7 @@ from debias_nb.synthesis.taxonomy_file import load_taxonomy
 
 INSIDE = ("generation", "reward", "reference", "forward", "backward")
 PARTS = ("whole", *INSIDE)
+MARK = "part of a step: "  # in a profile
 GOAL_STEP, GOAL_REWARD = 1.3, 0.05  # times stock TRL; the reward's share of a step
 SMALL_POLICY = dict(
     model_type="llama",
@@ -125,15 +126,15 @@ def from_model(folder: Path, reward, device) -> Material:
     )
 
 
-def small_world(folder: Path, device) -> Material:
-    """The tiny preset's policy, trained for 400 steps here, and a reward."""
+def small_world(folder: Path, device, steps: int = 400) -> Material:
+    """The tiny preset's policy, trained for so many steps here, and a reward."""
     c = SynthesisConfig(n=400, n_eval=40)
     world, data = small_taxonomy(load_taxonomy(), c), synthesise(c)
     texts = world_texts(world, planted_rates(world), kinds=("opinions", "facts"))
-    train_base(islice(texts, 400 * 48), PolicyConfig(steps=400), folder / "base")
+    train_base(islice(texts, steps * 48), PolicyConfig(steps=steps), folder / "base")
     train_reward(data, RewardConfig(examples=2000), folder / "reward", device=str(device), log=lambda line: None)
     return Material(
-        "tiny preset, base trained for 400 steps here",
+        f"tiny preset, base trained for {steps} steps here",
         lambda: load_policy(folder / "base", device=str(device)),
         lambda: RewardModel.from_pretrained(folder / "reward", device=str(device)),
         list(dict.fromkeys(x.prompt for x in data["train"])),
@@ -154,7 +155,8 @@ class Timed:
 
     def clock(self, part, work, *arguments, **named):
         begun = now()
-        out = work(*arguments, **named)
+        with torch.profiler.record_function(f"{MARK}{part}"):
+            out = work(*arguments, **named)
         self.inside[part] += now() - begun
         return out
 
@@ -389,8 +391,8 @@ def profile(
     device,
     trace: Path,  # receives the trace, for chrome://tracing or Perfetto; .json.gz
     way: str = "ours",
-) -> list[dict]:  # the twelve operations that take longest: name, calls, seconds of their own
-    """The second step of one way under torch's profiler."""
+) -> dict:  # wall seconds of each part, and the operations that take longest, in the step and in its reward
+    """The second step of one way under torch's profiler, which itself takes time."""
     kinds = [torch.profiler.ProfilerActivity.CPU]
     if device.type == "cuda":
         kinds.append(torch.profiler.ProfilerActivity.CUDA)
@@ -402,8 +404,26 @@ def profile(
         trainer.train()
     profiler.export_chrome_trace(str(trace))
     clock = "self_cpu_time_total" if device.type == "cpu" else "self_device_time_total"
-    events = sorted(profiler.key_averages(), key=lambda event: -getattr(event, clock))
-    return [dict(name=e.key, calls=e.count, seconds=round(getattr(e, clock) / 1e6, 4)) for e in events[:12]]
+    events = [event for event in profiler.events() if event.device_type == torch.autograd.DeviceType.CPU]
+    parts = {part: [e.time_range for e in events if e.name == MARK + part] for part in INSIDE}
+    seconds = {part: round(sum(r.elapsed_us() for r in ranges) / 1e6, 4) for part, ranges in parts.items()}
+    inside = [e for e in events if any(r.start <= e.time_range.start < r.end for r in parts["reward"])]
+    return dict(
+        way=way,
+        clock=clock,
+        wall_seconds=seconds,
+        slowest=longest(events, clock),
+        slowest_of_reward=longest(inside, clock),
+    )
+
+
+def longest(events, clock: str, most: int = 12) -> list[dict]:  # name, calls, seconds of their own
+    """The operations that take longest."""
+    calls, seconds = Counter(), Counter()
+    for event in events:
+        calls[event.name] += 1
+        seconds[event.name] += getattr(event, clock) / 1e6
+    return [dict(name=name, calls=calls[name], seconds=round(s, 4)) for name, s in seconds.most_common(most)]
 
 
 def lines(found: dict) -> list[str]:
@@ -455,7 +475,7 @@ def main():
             material, name = small_world(Path(folder), device), "tiny"
         found = compare(material, s, device, ways, a.warmup)
         if a.trace:
-            found["slowest"] = profile(material, s, device, Path(a.trace), ways[-1])
+            found["profile"] = profile(material, s, device, Path(a.trace), ways[-1])
     old = read_json(a.out) if Path(a.out).is_file() else {}
     write_json(a.out, {**old, f"{name} on {device.type}": found | dict(environment=environment())})
     print("\n".join(lines(found)))

@@ -8,11 +8,15 @@ import psutil
 import pytest
 from conftest import root, run
 
-PARTS = "grpo_135m,grpo_vllm,scoring,reward,memory,growth_items,growth_group,growth_data"
+PARTS = (
+    "grpo_135m,grpo_500m,grpo_vllm,grpo_tiny,scoring,reward,memory,small,real,profile_tiny,"
+    "growth_items,growth_prompts,growth_group,growth_data,growth_ids"
+)
 
-# A part that never ends: it is stopped when its time is up, with what it started, and what it saved stays.
+# A part that never ends: it is stopped when its time is up, with what it started, and what it saved stays, in the one
+# file for all parts. And runs of a preset while time is left, with a run that only waits.
 ENDLESS = """
-import subprocess, sys, time
+import itertools, subprocess, sys, time
 from pathlib import Path
 sys.path.insert(0, "benchmarks")
 import gpu
@@ -22,11 +26,27 @@ def endless(job):
     job.save(dict(child=child.pid))
     time.sleep(600)
 
-out = Path(sys.argv[1])
-job = gpu.Job("endless", out, out, 6, "cpu", 1, True, None)
-print(gpu.in_its_process(gpu.Part(endless, 1, ""), job, dict(part="endless")))
-sys.argv = ["gpu.py", "--tiny", "--minutes", "10", "--device", "cpu", "--parts", sys.argv[2]]
-sys.argv += ["--out", str(out), "--work", str(out / "work")]
+def seeds(job):
+    def pretend(config, folder, command, log, device):
+        log("a stage is whole")
+        assert "seed " + str(config.seed) in said[-1]["runs"], "it was not saved at once"
+        time.sleep(1)
+
+    said, save, gpu.gpu_parts.run_pipeline = [], job.save, pretend
+    job.save = lambda result: (said.append(result), save(result))
+    configs = (gpu.gpu_parts.get_preset("smoke", seed) for seed in itertools.count())
+    return gpu.gpu_parts.preset(job, configs)
+
+out, parts = Path(sys.argv[1]), sys.argv[2]
+results = gpu.Results(out / "one", one_file=True)
+for work, seconds in ((endless, 6), (seeds, 4)):
+    job = gpu.Job(work.__name__, results, out, seconds, "cpu", 1, True, None)
+    print(gpu.in_its_process(gpu.Part(work, 1, ""), job, dict(part=work.__name__)))
+assert [file.name for file in (out / "one").iterdir()] == ["results.json"]
+sys.argv = ["gpu.py", "--unpack", str(out / "one/results.json"), "--out", str(out)]
+assert gpu.main() == 0
+sys.argv = ["gpu.py", "--tiny", "--minutes", "10", "--device", "cpu", "--parts", parts]
+sys.argv += ["--commit", "0123456789", "--trace-mib", "0", "--out", str(out), "--work", str(out / "work")]
 sys.exit(gpu.main())
 """
 
@@ -44,6 +64,7 @@ def measured(tmp_path_factory):
 def test_every_part_says_how_it_ended(measured):
     states = {name: found["state"] for name, found in measured.items()}
     assert states.pop("endless") == "unfinished"
+    assert states.pop("seeds") == "whole"
     assert states.pop("grpo_vllm") == "skipped"
     assert set(states) == set(PARTS.split(",")) - {"grpo_vllm"}
     assert set(states.values()) == {"whole"}, {name: found.get("why") for name, found in measured.items()}
@@ -56,19 +77,45 @@ def test_a_stopped_part_keeps_what_it_knew(measured):
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
+def test_further_seeds_are_run_while_time_is_left(measured):
+    found = measured["seeds"]["result"]
+    assert len(found["runs"]) > 1 and list(found["runs"]) == [f"seed {k}" for k in range(len(found["runs"]))]
+    assert found["stopped"] == f"no time was left for seed {len(found['runs'])}"
+
+
+def test_a_run_leaves_its_numbers_in_its_part(measured):
+    for name, policy in (("small", None), ("real", "tiny_policy")):
+        run_of_it = measured[name]["result"]["runs"]["seed 0"]
+        numbers = run_of_it["metrics"]
+        assert set(numbers["models"]) >= {"base", "grpo"} and numbers["benchmarks"], name
+        assert run_of_it["training_log"] and "analysis/grpo" in run_of_it["stages"], name
+        assert (policy or "") in numbers["provenance"]["command"] and numbers["provenance"]["preset"] == "smoke"
+
+
+def test_a_profile_says_what_its_reward_does(measured):
+    found = measured["profile_tiny"]["result"]
+    assert found["trace"].startswith("not kept: ")
+    assert all(found["wall_seconds"][part] > 0 for part in ("generation", "reward", "forward", "backward"))
+    whole, inside = ({row["name"]: row["calls"] for row in found[name]} for name in ("slowest", "slowest_of_reward"))
+    both = set(whole) & set(inside)
+    assert inside["aten::addmm"] > 0 and all(inside[name] <= whole[name] for name in both)
+    assert any(inside[name] < whole[name] for name in both)  # a step is more than its reward
+
+
 def test_a_missing_library_is_named(measured):
     assert "vllm" in measured["grpo_vllm"]["why"].lower()
 
 
 def test_results_name_their_machine(measured):
-    for name in set(measured) - {"grpo_vllm", "endless"}:
+    for name in set(measured) - {"grpo_vllm", "endless", "seeds"}:
         made = measured[name]["environment"]
         assert made["hardware"]["cpu"] and made["versions"]["torch"] and "commit" in made, name
 
 
 def test_both_trainers_did_the_same_work(measured):
     found = measured["grpo_135m"]["result"]
-    assert set(found["ways"]) == {"stock", "ours"}
+    assert set(found["ways"]) == set(measured["grpo_500m"]["result"]["ways"]) == {"stock", "ours"}
+    assert set(measured["grpo_tiny"]["result"]["ways"]) == {"stock", "shared", "fast", "ours"}
     assert all(7 < tokens <= 8 for tokens in found["tokens_per_answer"].values())  # random weights hardly ever end
     for way in found["ways"].values():
         parts = way["cpu"]
@@ -78,7 +125,7 @@ def test_both_trainers_did_the_same_work(measured):
 
 
 def test_growth_has_a_row_for_each_size(measured):
-    for name in ("growth_items", "growth_group", "growth_data"):
+    for name in ("growth_items", "growth_prompts", "growth_group", "growth_data", "growth_ids"):
         sizes = [row["size"] for row in measured[name]["result"]["rows"]]
         assert len(sizes) == 2 and sizes == sorted(sizes), name
 

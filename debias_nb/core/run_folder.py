@@ -33,7 +33,7 @@ from .seeds import to_plain
 # %% ../../nbs/core/50_run_folder.ipynb #fcf8d803
 def git_commit(
     path: str | Path | None = None,  # a folder in a checkout; by default this package's own
-) -> str | None:  # short hash, with '+dirty' where files differ from it; None outside a checkout
+) -> str | None:  # short hash, with '+dirty' where files differ from it; outside a checkout DEBIAS_NB_COMMIT, or None
     """The commit of the code that runs."""
     path = Path(path or globals().get("__file__", ".")).resolve()
     path = path.parent if path.is_file() else path
@@ -45,10 +45,14 @@ def git_commit(
         head = git("rev-parse", "--short=10", "HEAD")
         changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
-        return None
+        return _told_commit()
     if head.returncode:
-        return None
+        return _told_commit()
     return head.stdout.strip() + ("+dirty" if changed else "")
+
+
+def _told_commit():
+    return os.environ.get("DEBIAS_NB_COMMIT", "").strip() or None
 
 # %% ../../nbs/core/50_run_folder.ipynb #15dad4fb
 VERSIONS_OF = (

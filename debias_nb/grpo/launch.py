@@ -50,7 +50,7 @@ def recommend(
     asked = replace(s, vllm=s.vllm or vllm)
 
     def need(**way):
-        return sum(step_cost(model, asked, prompt_tokens, reward_parameters, **way)["memory"].values()) / GIB
+        return step_cost(model, asked, prompt_tokens, reward_parameters, **way)["peak"] / GIB
 
     def way(name, size, vllm="", bits=False):
         return dict(accelerate=name, vllm=vllm, load_in_4bit=bits, gib=round(size, 1))
