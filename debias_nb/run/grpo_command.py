@@ -36,13 +36,16 @@ def grpo(
             negative=(),
         ),
     ],
-    prompts: Annotated[str | None, Parameter(help="JSON Lines, CSV or parquet file")] = None,
+    prompts: Annotated[
+        str | None, Parameter(help="JSON Lines, CSV or parquet file; or a data set, as a folder or org/name of the Hub")
+    ] = None,
     taxonomy: Annotated[
         str | None,
         Parameter(help="instead of prompts: YAML file of groups of your own; each wording is asked about each group"),
     ] = None,
     out: Annotated[str, Parameter(help="folder of the adapter")] = "runs/grpo",
     column: Annotated[str, Parameter(help="of the prompts")] = "prompt",
+    split: Annotated[str, Parameter(help="of a data set")] = "train",
     steps: Annotated[int | None, Parameter(help="optimiser steps")] = None,
     max_completion_length: Annotated[int | None, Parameter(help="tokens of an answer")] = None,
     learning_rate: Annotated[float | None, Parameter(help="of AdamW")] = None,
@@ -62,10 +65,10 @@ def grpo(
     from debias_nb.run.pipeline import quiet_libraries
 
     settings = replace(GRPOSettings(), seed=seed, **numbers, **given(aggregation=aggregation))
-    asked = _asked(prompts, column, taxonomy, seed)
+    quiet_libraries()
+    asked = _asked(prompts, column, taxonomy, seed, split)
     rewards = rewards_from(list(reward), device)
     settings = changes.apply(replace(settings, weights=rewards.weights))
-    quiet_libraries()
     told = dict(device=device, report_to=report_to)
     require_training_folder(out)
     with folder_lock(out) if int(os.environ.get("RANK", 0)) == 0 else nullcontext():
@@ -76,13 +79,13 @@ def grpo(
     return 0
 
 # %% ../../nbs/run/84_grpo_command.ipynb #78857f27
-def _asked(prompts, column, taxonomy, seed) -> list:
+def _asked(prompts, column, taxonomy, seed, split="train") -> list:
     from debias_nb.grpo.rewards import prompts_from
 
     if (prompts is None) == (taxonomy is None):
         raise ConfigError("What is asked? Give --prompts, or --taxonomy for open prompts about groups of your own")
     if prompts is not None:
-        return prompts_from(prompts, column)
+        return prompts_from(prompts, column, split)
     own = own_text(taxonomy)
     groups = own_taxonomy(own).subset(own_categories(own))
     return [x.prompt for x in open_prompts(groups, n=None, seed=seed)]
