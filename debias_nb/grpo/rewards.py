@@ -109,9 +109,11 @@ def _split_weights(spec):
         return spec, None
 
 
-def _functions(name, device):
+def _functions(name, device, kinds):
     kind, _, rest = name.partition(":")
     path, _, label = rest.partition("#")
+    if kind in kinds:
+        return kinds[kind](rest, device)
     if kind == "reward":
         found = reward_functions(RewardModel.from_pretrained(path, device=device))
         wanted = label.split(",") if label else [f.__name__ for f in found]
@@ -130,6 +132,7 @@ def _functions(name, device):
 def rewards_from(
     specs: list[str],  # see the table above
     device: str = "auto",
+    kinds: dict | None = None,  # further ones: what stands before the colon -> function(what stands behind, device)
 ) -> NamedRewards:
     """Rewards by name, with their weights (1 where none is given)."""
     if not specs:
@@ -137,7 +140,7 @@ def rewards_from(
     functions, weights = [], []
     for spec in specs:
         name, given = _split_weights(spec)
-        found = _functions(name, device)
+        found = _functions(name, device, kinds or {})
         if given is not None and len(given) != len(found):
             raise ConfigError(f"{spec!r}: {len(given)} weights for {len(found)} rewards. Give one each, with commas")
         functions += found

@@ -31,7 +31,8 @@ def grpo(
     reward: Annotated[
         tuple[str, ...],
         Parameter(
-            help="reward:FOLDER, classifier:NAME#LABEL or package.module.function, each with =WEIGHT if you like",
+            help="reward:FOLDER, classifier:NAME#LABEL, chat:MODEL@URL (endpoint), chat:FOLDER (local chat model) or "
+            "package.module.function, each with =WEIGHT if you like",
             consume_multiple=True,
             negative=(),
         ),
@@ -60,6 +61,7 @@ def grpo(
         steps=steps, max_completion_length=max_completion_length, learning_rate=learning_rate
     )
     require_sensible(numbers | dict(seed=seed), "--")
+    from debias_nb.analysis.judges.chat_judge import chat_rewards
     from debias_nb.grpo.rewards import rewards_from
     from debias_nb.grpo.training import train_grpo
     from debias_nb.run.pipeline import quiet_libraries
@@ -67,7 +69,7 @@ def grpo(
     settings = replace(GRPOSettings(), seed=seed, **numbers, **given(aggregation=aggregation))
     quiet_libraries()
     asked = _asked(prompts, column, taxonomy, seed, split)
-    rewards = rewards_from(list(reward), device)
+    rewards = rewards_from(list(reward), device, dict(chat=chat_rewards))
     settings = changes.apply(replace(settings, weights=rewards.weights))
     told = dict(device=device, report_to=report_to)
     require_training_folder(out)
