@@ -135,8 +135,10 @@ REAL_ROWS = {  # name: where it stands in a result, how it is written, with its 
 
 
 def real_cell(result, measure, write, with_interval):
-    """One number of a recorded result."""
+    """One number of a recorded result, or why there is none."""
     estimate = result["model"][measure]
+    if estimate["value"] is None:
+        return estimate.get("why", "not measured").partition(". ")[0]
     if not with_interval:
         return write(estimate["value"])
     low, high = sorted(float(write(estimate[end])) for end in ("low", "high"))

@@ -136,3 +136,26 @@ def test_readme_matches_index():
     p = run(sys.executable, root / "scripts" / "readme.py", "--check", cwd=root)
     if p.returncode:
         pytest.fail(p.stdout + p.stderr, pytrace=False)
+
+
+def test_readme_says_what_was_not_measured(monkeypatch):
+    """A judge that reads too little, or was not checked, has no number; its first sentence stands there."""
+    monkeypatch.syspath_prepend(root / "scripts")
+    import readme
+
+    from debias_nb.analysis.judges.verdicts import Verdict, headline, verdict_shares
+
+    answers = [Verdict("biased", 1.0, "")] * 3 + [Verdict("unclear", 0.0, "")] * 22
+    unread = headline(verdict_shares(answers))
+    unchecked = headline(verdict_shares(answers[:3]))
+    measured = dict(value=0.9, low=0.85, high=0.95, n=100)
+    results = [dict(model=dict(fairness=found)) for found in (unread, unchecked, measured, dict(value=None))]
+    unfair = readme.REAL_ROWS["unfair answers about held-out groups"]
+    assert [readme.real_cell(result, *unfair) for result in results] == [
+        "not measured: this judge reads 12 % of these answers",
+        "not measured: this judge was not checked against labels of people",
+        "10 [5, 15] %",
+        "not measured",
+    ]
+    alone = readme.real_cell(results[0], "fairness", lambda value: f"{value:.1f}", False)  # without an interval
+    assert alone == "not measured: this judge reads 12 % of these answers"

@@ -10,6 +10,7 @@ import html
 from pathlib import Path
 
 from .benchmarks.bbq_score import compare_bbq
+from .benchmarks.multiple_choice import chosen_by_position
 from .metrics.paired_tests import paired_tests
 from ..core.errors import ConfigError, DataError
 from ..core.estimates import decimals, estimate_text, plain
@@ -72,6 +73,14 @@ def _outcomes(a, b):
             )
     return found
 
+# %% ../../nbs/analysis/82_compare.ipynb #0b56345e
+def _by_position(name, *evaluations):
+    """Why a set is not compared, with the agreement of each side; None where every side measured it."""
+    overall = [one["results"][name]["overall"] for one in evaluations]
+    whys = [why for why in map(chosen_by_position, overall) if why]
+    sides = zip(("before", "after"), overall)
+    return dict(why=whys[0], **{side: one["order_agreement"] for side, one in sides}) if whys else None
+
 # %% ../../nbs/analysis/82_compare.ipynb #efa35f4b
 class EvaluationComparison(dict):
     """What changed between two evaluations: a dict of plain values that a notebook shows as lines."""
@@ -87,23 +96,27 @@ def compare_evaluations(
     before: str | Path,
     after: str | Path,  # two folders of `evaluate`
     seed: int = 0,
-) -> EvaluationComparison:  # 'paired' (of `paired_tests`), 'scores' ({set: `compare_bbq`}), 'n', 'before', 'after'
+) -> EvaluationComparison:  # 'paired' (of `paired_tests`), 'scores' ({set: `compare_bbq`}), 'n', 'unmeasured', models
     """Paired comparison of two evaluated models on the items both answered."""
     first, second = (read_json(Path(path) / "results.json") for path in (before, after))
     _require_same_questions(first, second)
-    outcomes, scores, count = {}, {}, {}
+    outcomes, scores, count, unmeasured = {}, {}, {}, {}
     for name in [name for name in first["results"] if name in second["results"]]:
         a, b = ({row["id"]: row for row in read_jsonl(Path(p) / f"{name}.jsonl")} for p in (before, after))
         data = [side["results"][name].get("data") for side in (first, second)]
         _require_same_items(a, b, Path(after) / f"{name}.jsonl", data)
         count[name] = len(a)
+        if why := _by_position(name, first, second):
+            unmeasured[name] = why
+            continue
         outcomes |= {f"{name}: {measure}": found for measure, found in _outcomes(a, b).items()}
         if all("condition" in row for row in a.values()):
             answered, answered_after = ([side[i]["prediction"] for i in a] for side in (a, b))
             scores[name] = compare_bbq(_bbq_items(a.values()), answered, answered_after, seed)
-    paired = paired_tests(outcomes, "before", seed)
+    paired = paired_tests(outcomes, "before", seed) if outcomes else {}
     models = dict(before=first["config"]["model"], after=second["config"]["model"])
-    return EvaluationComparison(to_plain(dict(paired=paired, scores=scores, n=count, **models)))
+    found = dict(paired=paired, scores=scores, n=count, unmeasured=unmeasured)
+    return EvaluationComparison(to_plain(found | models))
 
 # %% ../../nbs/analysis/82_compare.ipynb #89f20804
 def _change(before, after, e):
@@ -137,4 +150,7 @@ def comparison_lines(comparison: dict) -> list[str]:
         for score, e in found["overall"].items():
             values = _change(e["before"]["value"], e["after"]["value"], e["difference"])
             lines.append(f"{name + ': ' + score:26} {'all':22} {values}")
+    for name, one in comparison.get("unmeasured", {}).items():
+        agreed = " -> ".join(estimate_text(one[side]) for side in ("before", "after"))
+        lines.append(f"{name + ':':26} {one['why']} (same answer in every order: {agreed})")
     return lines

@@ -102,7 +102,7 @@ def real_measures(
     log("[gaps]")
     scorer = Scorer(model, tokenizer, cache=folder / "gap_scores.jsonl", log=lambda line: None)
     found |= gap_measures(scorer, tokenizer, rows, measures, seed)
-    found["sampling"] = how_sampled(own_settings(model, sampling))
+    found["sampling"] = how_sampled(own_settings(model, sampling), sampling)
     able = capability(model, tokenizer, folder / "capability", replace(can, answers=0), log=log)
     out = to_plain(dict(model=found | able["model"], benchmarks=able["benchmarks"]))
     write_json(folder / "metrics.json", out)
@@ -111,7 +111,10 @@ def real_measures(
 
 def how_sampled(
     s: AnswerSettings,  # filled, as `own_settings` gives it
+    asked: AnswerSettings | None = None,  # as they were before
 ) -> str:
-    """The sampling in words."""
+    """The sampling in words, and whether it is the model's own."""
     drawn = "greedy" if not s.temperature else f"temperature {s.temperature:g}, top-p {s.top_p:g}, top-k {s.top_k}"
+    if asked is not None and asked.temperature is None and asked.top_p is None:
+        drawn += " (as the model's generation config says)"
     return f"{drawn}, at most {s.max_new_tokens} tokens"

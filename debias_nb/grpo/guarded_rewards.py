@@ -11,7 +11,7 @@ import inspect
 import math
 import warnings
 
-from ..core.errors import RewardError
+from ..core.errors import DebiasError, RewardError
 
 # %% ../../nbs/grpo/21_guarded_rewards.ipynb #1f2e3055
 def completion_text(completion) -> str:
@@ -98,6 +98,14 @@ def _is_async(function):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
+# %% ../../nbs/grpo/21_guarded_rewards.ipynb #89634ae6
+def _told(name, error):
+    """What a reward raised, as an error that names the reward and the way out."""
+    if isinstance(error, DebiasError):
+        return error
+    what = f"reward {name!r} raised {type(error).__name__}: {error}"
+    return RewardError(f"{what}. Mend it; where it has nothing to say of an answer, return None and set nan_rewards")
+
 # %% ../../nbs/grpo/21_guarded_rewards.ipynb #2c4ca50e
 def checked(
     function,  # a TRL reward function: (prompts, completions, **columns) -> list of floats; may be async
@@ -116,10 +124,10 @@ def checked(
         return _saturated(name, values, saturation)
 
     def failed(error, completions):
+        told = _told(name, error)
         if failures is None:
-            raise error
-        told = str(error) if isinstance(error, RewardError) else f"reward {name!r}: {type(error).__name__}: {error}"
-        failures.append(told)
+            raise told from (None if told is error else error)
+        failures.append(str(told))
         return [math.nan] * len(completions)
 
     def reward(prompts, completions, **columns):

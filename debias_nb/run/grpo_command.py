@@ -31,18 +31,22 @@ def grpo(
     reward: Annotated[
         tuple[str, ...],
         Parameter(
-            help="reward:FOLDER, classifier:NAME#LABEL or package.module.function, each with =WEIGHT if you like",
+            help="reward:FOLDER, classifier:NAME#LABEL, chat:MODEL@URL (endpoint), chat:FOLDER (local chat model) or "
+            "package.module.function, each with =WEIGHT if you like",
             consume_multiple=True,
             negative=(),
         ),
     ],
-    prompts: Annotated[str | None, Parameter(help="JSON Lines, CSV or parquet file")] = None,
+    prompts: Annotated[
+        str | None, Parameter(help="JSON Lines, CSV or parquet file; or a data set, as a folder or org/name of the Hub")
+    ] = None,
     taxonomy: Annotated[
         str | None,
         Parameter(help="instead of prompts: YAML file of groups of your own; each wording is asked about each group"),
     ] = None,
     out: Annotated[str, Parameter(help="folder of the adapter")] = "runs/grpo",
     column: Annotated[str, Parameter(help="of the prompts")] = "prompt",
+    split: Annotated[str, Parameter(help="of a data set")] = "train",
     steps: Annotated[int | None, Parameter(help="optimiser steps")] = None,
     max_completion_length: Annotated[int | None, Parameter(help="tokens of an answer")] = None,
     learning_rate: Annotated[float | None, Parameter(help="of AdamW")] = None,
@@ -57,15 +61,16 @@ def grpo(
         steps=steps, max_completion_length=max_completion_length, learning_rate=learning_rate
     )
     require_sensible(numbers | dict(seed=seed), "--")
+    from debias_nb.analysis.judges.chat_judge import chat_rewards
     from debias_nb.grpo.rewards import rewards_from
     from debias_nb.grpo.training import train_grpo
     from debias_nb.run.pipeline import quiet_libraries
 
     settings = replace(GRPOSettings(), seed=seed, **numbers, **given(aggregation=aggregation))
-    asked = _asked(prompts, column, taxonomy, seed)
-    rewards = rewards_from(list(reward), device)
-    settings = changes.apply(replace(settings, weights=rewards.weights))
     quiet_libraries()
+    asked = _asked(prompts, column, taxonomy, seed, split)
+    rewards = rewards_from(list(reward), device, dict(chat=chat_rewards))
+    settings = changes.apply(replace(settings, weights=rewards.weights))
     told = dict(device=device, report_to=report_to)
     require_training_folder(out)
     with folder_lock(out) if int(os.environ.get("RANK", 0)) == 0 else nullcontext():
@@ -76,13 +81,13 @@ def grpo(
     return 0
 
 # %% ../../nbs/run/84_grpo_command.ipynb #78857f27
-def _asked(prompts, column, taxonomy, seed) -> list:
+def _asked(prompts, column, taxonomy, seed, split="train") -> list:
     from debias_nb.grpo.rewards import prompts_from
 
     if (prompts is None) == (taxonomy is None):
         raise ConfigError("What is asked? Give --prompts, or --taxonomy for open prompts about groups of your own")
     if prompts is not None:
-        return prompts_from(prompts, column)
+        return prompts_from(prompts, column, split)
     own = own_text(taxonomy)
     groups = own_taxonomy(own).subset(own_categories(own))
     return [x.prompt for x in open_prompts(groups, n=None, seed=seed)]

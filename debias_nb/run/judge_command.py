@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from ..analysis.benchmarks.labelled_texts import LabelledTexts
 from ..analysis.benchmarks.task import find_tasks, get_task
+from ..analysis.judges.chat_judge import chat_judge_from
 from ..analysis.judges.encoder_judge import EncoderJudge, EncoderJudgeSettings
 from ..analysis.judges.judge_check import check_judge, load_labelled
 from ..analysis.judges.rule_judge import RuleJudge
@@ -30,6 +31,7 @@ from ..synthesis.taxonomy_file import load_taxonomy
 def judge_by_name(
     name: str,  # as in the table
     taxonomy: str | None = None,  # YAML file of groups of your own, for the rule judge
+    journal: str | Path | None = None,  # keeps what a chat model replies
 ):  # a text judge: texts -> scores
     """The judge that a name stands for."""
     if (Path(name) / "judge.json").is_file():
@@ -47,10 +49,12 @@ def judge_by_name(
         if not colon:
             raise ConfigError(f"--judge {name}: name the label that counts as biased, as in classifier:MODEL:toxic")
         return classifier_judge(model, label)
+    if kind == "chat" and rest:
+        return chat_judge_from(rest, journal)
     if rest:
         return _function(kind, rest, name)
     raise ConfigError(
-        f"no judge {name!r}. Give rule, reward:FOLDER, classifier:MODEL:LABEL, "
+        f"no judge {name!r}. Give rule, reward:FOLDER, classifier:MODEL:LABEL, chat:MODEL@URL, "
         "package.module:function or the folder of a judge"
     )
 
@@ -90,7 +94,8 @@ def judge_check(
     judge: Annotated[
         str,
         Parameter(
-            help="rule, reward:FOLDER[:HEAD], classifier:MODEL:LABEL, package.module:function, or a judge's folder"
+            help="rule, reward:FOLDER[:HEAD], classifier:MODEL:LABEL, chat:MODEL@URL (endpoint), chat:FOLDER (local), "
+            "package.module:function, or a judge's folder"
         ),
     ],
     labels: Annotated[str, Parameter(help="hatecheck, redditbias, or a CSV or JSON Lines file with text and label")],
@@ -99,7 +104,10 @@ def judge_check(
     threshold: Annotated[float, Parameter(help="a score from here on counts as biased")] = 0.5,
     limit: Annotated[int | None, Parameter(help="so many texts, drawn evenly; all if left out")] = None,
     out: Annotated[
-        str | None, Parameter(help="JSON file for every figure, with judge, labels, seed and commit")
+        str | None,
+        Parameter(
+            help="JSON file for every figure, with judge, labels, seed and commit; a chat judge's replies beside it"
+        ),
     ] = None,
     seed: Annotated[int, Parameter(help="of the intervals")] = 0,
     changes: Changes = Changes(),
@@ -110,7 +118,8 @@ def judge_check(
     texts = labels_by_name(labels, data)
     if limit is not None and limit < len(texts):
         texts = [texts[i * len(texts) // limit] for i in range(limit)]
-    report = check_judge(judge_by_name(judge, taxonomy), texts, threshold, seed)
+    replies = Path(out).with_suffix(".replies.jsonl") if out else None
+    report = check_judge(judge_by_name(judge, taxonomy, replies), texts, threshold, seed)
     print(report)
     if judge == "rule":
         print(PLACE_OF_RULES)

@@ -42,7 +42,7 @@ class TextConfig:
     test_open: int = 100  # of held-out groups and wordings
     answers: int = 1  # to each test prompt
     max_new_tokens: int = 48  # of an answer
-    temperature: float | None = 0.7  # None: as the model's generation config says
+    temperature: float | None = 0.7  # None, here and below: as the model's generation config says, if it samples
     top_p: float | None = 0.95
     reward: str | None = None  # folder of a reward; None: one is trained
     own_answers: int | None = None  # training prompts whose answers by the base the reward learns from; None: none
@@ -148,7 +148,7 @@ def get_preset(
         raise ConfigError(f"unknown preset {name!r}. Choose one of: {', '.join(PRESETS)}")
     config = PRESETS[name]
     if model:
-        config = replace(config, model=model)
+        config = replace(config, model=model, text=replace(config.text, temperature=None, top_p=None))
     if encoder:
         config = replace(config, reward=replace(config.reward, encoder=encoder))
     return with_seed(config, seed)

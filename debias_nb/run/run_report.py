@@ -9,6 +9,7 @@ __all__ = ['sample_swaps', 'compare_answers', 'remake_report', 'annotation_of']
 from pathlib import Path
 
 from ..analysis.annotation import find_sheet, read_sheet, shared_verdicts
+from ..analysis.benchmarks.multiple_choice import chosen_by_position
 from ..analysis.report.figures import CAPTIONS, is_our_figure, make_figures
 from ..analysis.report.methods import without_world
 from ..analysis.report.page import render_report
@@ -129,13 +130,23 @@ def _report_evaluation(folder, out, title):
         raise DataError("is no finished run (no metrics.json) and no evaluation", file=folder, remedy=remedy)
     found = read_json(folder / "results.json", dict)
     config, seen, name = found["config"], found.get("environment", {}), _model_of(found["config"])
-    benchmarks = {key: {name: dict(one["overall"], **one["categories"])} for key, one in found["results"].items()}
+    benchmarks = {key: {name: _scores(one)} for key, one in found["results"].items()}
     origin = dict(seed=config.get("seed"), config_hash=found.get("config_hash"), git_commit=seen.get("commit"))
     metrics = dict(models={name: {}}, benchmarks=benchmarks, provenance=origin)
     with folder_lock(out):
         page, title = out / "report.html", title or f"debias_nb: benchmarks of {name}"
         render_report(metrics, {}, [], config, seen, page, title=title, base=name)
     return page
+
+
+def _scores(result) -> dict:
+    """What a set's tables show; of letters that were chosen by position the reason, and no score."""
+    overall = result["overall"]
+    why = chosen_by_position(overall)
+    if why is None:
+        return overall | result["categories"]
+    told = {name: dict(e, value=None, low=None, high=None, why=why) for name, e in overall.items()}
+    return told | dict(order_agreement=overall["order_agreement"])
 
 
 def _model_of(config) -> str:

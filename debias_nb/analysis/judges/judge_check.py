@@ -21,6 +21,7 @@ from ..metrics.intervals import bootstrap_score
 from ...core.errors import DataError
 from ...core.estimates import estimate_text
 from ...core.files import numbered_rows
+from ...models.chat import EndpointError
 
 # %% ../../../nbs/analysis/judges/40_judge_check.ipynb #76972fc7
 LABEL_VALUES = {"1": 1, "0": 0, "biased": 1, "fair": 0, "neutral": 0, "hateful": 1, "non-hateful": 0}
@@ -99,6 +100,8 @@ def _asked(judge, texts, name):
     """(scores, failures): NaN where the judge failed; `failures` are (place, error)."""
     try:
         return checked_scores(judge(texts), len(texts), name), []
+    except EndpointError:  # cannot be used, or not now: each text alone would fail as long
+        raise
     except Exception as whole:
         scores, failed = np.full(len(texts), math.nan), []
         for i, text in enumerate(texts):
