@@ -169,6 +169,7 @@ class Passage:
     text: str
     told: str  # what follows the sentence that brings the two in; '' for nothing
     who: dict  # question's end -> how the person is called; None where the passage does not show it
+    intro: str = ""  # the sentence that brings the two in
 
 
 def _shown(scene, persons, kind, random):
@@ -212,13 +213,14 @@ def write_passage(
     lead = [random.choice(book.leads)] if random.random() < 0.3 else []
     filler = [random.choice(book.fillers)] if random.random() < 0.3 else []
     told = " ".join(filler + lines)
-    return Passage(" ".join([*lead, intro, *filler, *lines]), told, who)
+    return Passage(" ".join([*lead, intro, *filler, *lines]), told, who, intro)
 
 # %% ../../nbs/regift/26_scenes.ipynb #8ad24073
-def _trace(passage, asked, name):
+def _trace(passage, asked, name, quotes_intro=False):
     """One question about a passage, with a worked answer."""
     who = passage.who[asked]
-    told = 'The background says: "{}"'.format(passage.told.replace('"', "'")) if passage.told else ""
+    quoted = (passage.told or (passage.intro if quotes_intro else "")).replace('"', "'")
+    told = f'The background says: "{quoted}"' if quoted else ""
     verdict = f"That shows who {asked}: {who}." if who else f"That does not show who {asked}."
     answer = who or "Not in background."
     return Trace(
@@ -255,21 +257,25 @@ def scene_traces(
     n: int,
     seed: int = 0,
     kinds: dict | None = None,  # share of each kind of passage; by default `KINDS`
+    quoted: float = 0.0,  # share of the passages without more whose intro is quoted, which shows nothing
 ) -> list[Trace]:
     """Traces of scenes, each scene in turn."""
-    return [_trace(passage, asked, name) for name, passage, asked in _questions(book, n, seed, kinds)]
+    random = rng(seed, "quoted intros")
+    asked = _questions(book, n, seed, kinds)
+    return [_trace(passage, question, name, random.random() < quoted) for name, passage, question in asked]
 
 
 def training_scenes(
     share: float | None,  # of all traces; None: none
     n_traces: int,  # all of them
     seed: int = 0,
+    quoted: float = 0.0,  # as in `scene_traces`
 ) -> list[Trace]:
     """The traces about scenes that stand beside those from SQuAD."""
     share = share or 0.0
     if not 0 <= share <= 1:
         raise ConfigError(f"scenes={share}: a share lies between 0 and 1")
-    return scene_traces(split_scenes(load_scenes())["train"], round(share * n_traces), seed)
+    return scene_traces(split_scenes(load_scenes())["train"], round(share * n_traces), seed, quoted=quoted)
 
 
 def scene_tasks(

@@ -41,6 +41,7 @@ class RealSetting:
     own: bool = False  # the traces are its own, written by the model of setting 'correct'
     contrasts: float = 0.0  # share of the unanswerable questions that are answerable ones without their evidence
     scenes: float | None = None  # share of the traces that are about scenes, the others about SQuAD's passages
+    quoted: float = 0.0  # share of the scenes without more whose one sentence is quoted, which shows nothing
     grpo: bool = False  # the base is a policy that GRPO trained on real rewards
 
 
@@ -67,6 +68,7 @@ REAL_SETTINGS = {
         RealSetting(
             "scenes_most_answers", "17 in 20 on scenes, answers alone", traces={}, reasoning=False, scenes=0.85
         ),
+        RealSetting("scenes_quoted", "17 in 20 on scenes, empty ones quoted", traces={}, scenes=0.85, quoted=0.5),
         RealSetting("scenes_only", "traces about scenes alone", traces={}, scenes=1.0),
         RealSetting("grpo", "GRPO on real rewards", "zero_shot", grpo=True),
         RealSetting("grpo_regift", "GRPO, then correct traces", traces={}, grpo=True),
@@ -146,7 +148,7 @@ def train_real(
     if (adapter / "stage.json").is_file():
         return adapter
     s = replace(study.regift, seed=study.seed, reasoning=setting.reasoning)
-    about_scenes = training_scenes(setting.scenes, s.n_traces, study.seed)
+    about_scenes = training_scenes(setting.scenes, s.n_traces, study.seed, setting.quoted)
     drawn = draw_tasks(tasks["train"], s.n_traces - len(about_scenes), study.seed)
     drawn = with_contrasts(drawn, setting.contrasts, study.seed)
     if setting.own:
