@@ -141,10 +141,11 @@ def tell_limits(model, tokenizer, prompts: list, s: GRPOSettings, log=print) -> 
         )
     texts = [render_prompt(tokenizer, prompt, None, s.template_arguments) for prompt in prompts]
     _, cut = fitting_prompts(model, tokenizer, texts, new)
-    if cut:
+    positions = position_limit(model)
+    if cut and positions:
         log(
             f"{cut} of {len(texts)} prompts lose their beginning: with {new} tokens of answer the model's "
-            f"{position_limit(model)} positions hold {position_limit(model) - new} of prompt. Shorten the prompts, "
+            f"{positions} positions hold {positions - new} of prompt. Shorten the prompts, "
             "lower max_completion_length, or take a model with more positions"
         )
 

@@ -68,12 +68,13 @@ def sampling_settings(
 ) -> AnswerSettings:
     """How the answers of the test are drawn."""
     text = config.text
-    drawn = dict(temperature=text.temperature, top_p=text.top_p)
+    temperature, top_p = text.temperature, text.top_p
     samples = getattr(getattr(model, "generation_config", None), "do_sample", None)
-    if set(drawn.values()) == {None} and not samples:
-        drawn = dict(temperature=TextConfig.temperature, top_p=TextConfig.top_p)
+    if temperature is None and top_p is None and not samples:
+        temperature, top_p = TextConfig.temperature, TextConfig.top_p
     return AnswerSettings(
-        **drawn,
+        temperature=temperature,
+        top_p=top_p,
         max_new_tokens=text.max_new_tokens,
         template_arguments=config.grpo.template_arguments,
         thinking_tokens=config.grpo.thinking_tokens,
