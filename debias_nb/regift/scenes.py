@@ -273,8 +273,9 @@ def training_scenes(
 ) -> list[Trace]:
     """The traces about scenes that stand beside those from SQuAD."""
     share = share or 0.0
-    if not 0 <= share <= 1:
-        raise ConfigError(f"scenes={share}: a share lies between 0 and 1")
+    for name, value in dict(scenes=share, quoted=quoted).items():
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{name}={value}: a share lies between 0 and 1")
     return scene_traces(split_scenes(load_scenes())["train"], round(share * n_traces), seed, quoted=quoted)
 
 

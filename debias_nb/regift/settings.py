@@ -26,6 +26,7 @@ class ReGiFTSettings:
 
     # the traces of real text
     scenes: float | None = None  # share of them that are about scenes (`regift.scenes`), the others about SQuAD
+    scenes_quoted: float | None = None  # share of the scenes without more whose intro is quoted, which shows nothing
 
     # what is learnt
     reasoning: bool = True  # False: learn the answers alone, without traces (the instruction-tuning baseline)

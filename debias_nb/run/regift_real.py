@@ -36,7 +36,7 @@ def train_on_squad(
 ) -> dict:  # what the training said
     """Traces, and a LoRA adapter trained on them."""
     s, done = settings, out / "adapter/stage.json"
-    about_scenes = training_scenes(s.scenes, s.n_traces, s.seed)
+    about_scenes = training_scenes(s.scenes, s.n_traces, s.seed, s.scenes_quoted or 0.0)
     asked = s.n_traces - len(about_scenes)
     drawn = draw_tasks(tasks, asked, s.seed)
     if len(drawn) < asked:
