@@ -74,7 +74,8 @@ REGIFT_PRESETS = dict(
     released=ReGiFTSettings(learning_rate=2e-4, batch_size=4, accumulation=2, **_PUBLISHED),
     real=ReGiFTSettings(
         n_traces=3000,
-        scenes=0.6,
+        scenes=0.85,
+        scenes_quoted=0.5,
         style="long",
         learning_rate=5e-4,
         batch_size=8,

@@ -55,6 +55,7 @@ def real_contrast(
 MIXTURES = (  # (setting, the same on answers alone, how it is called)
     ("scenes", "scenes_answers", "six scenes in ten"),
     ("scenes_most", "scenes_most_answers", "17 scenes in 20"),
+    ("scenes_quoted", "scenes_most_answers", "17 scenes in 20, quoted"),
     ("scenes_only", None, "scenes alone"),
 )
 
