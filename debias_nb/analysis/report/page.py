@@ -104,7 +104,10 @@ def _found(metrics, base, samples, figures):
     tables = [(title, note, part_rows) for title, part_rows in part_tables(c)]
     outside = benchmark_rows(c)
     if outside:
-        about = "Published benchmarks that nothing was trained on, scored by their own definitions."
+        about = (
+            "Benchmarks, scored by their own definitions. No training here reads them; what else a model was trained on, "
+            "nobody here knows. CC-BBQ is made by this package, the others are published."
+        )
         tables.append(("External benchmarks", about, outside))
     every = [row for _, _, table in [("", "", rows), *tables] for row in table]
     cards = sample_cards(samples, names)

@@ -129,7 +129,7 @@ def _part_verdict(c, model, by, path, m):
 
 # %% ../../../nbs/analysis/report/34_tables.ipynb #561b7440
 def benchmark_rows(c: Comparison) -> list[dict]:
-    """Published benchmarks that nothing was trained on, scored by their own definitions."""
+    """Benchmarks that no training here reads, scored by their own definitions."""
     names = named_models(c.metrics)
     rows = []
     for benchmark, found in (c.metrics.get("benchmarks") or {}).items():
