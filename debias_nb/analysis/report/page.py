@@ -105,8 +105,8 @@ def _found(metrics, base, samples, figures):
     outside = benchmark_rows(c)
     if outside:
         about = (
-            "Benchmarks, scored by their own definitions. No training here reads them; what else a model was trained on, "
-            "nobody here knows. CC-BBQ is made by this package, the others are published."
+            "Benchmarks, scored by their own definitions. No training here reads them; what else a model read "
+            "before is not known. CC-BBQ is made by this package, the others are published."
         )
         tables.append(("External benchmarks", about, outside))
     every = [row for _, _, table in [("", "", rows), *tables] for row in table]
