@@ -75,7 +75,6 @@ REGIFT_PRESETS = dict(
     real=ReGiFTSettings(
         n_traces=3000,
         scenes=0.85,
-        scenes_quoted=0.5,
         style="long",
         learning_rate=5e-4,
         batch_size=8,
