@@ -212,6 +212,8 @@ ROWS = {
     "perplexity": "perplexity of neutral text",
     "distinct_2": "distinct-2",
     "refusal_rate": "refusals",
+    "unclear_rate": "answers that the judge cannot read",
+    "unknown_words": "words that are none",
     "facts_accuracy": "facts known",
     "ccbbq_ambig_accuracy": "CC-BBQ (small world), ambiguous: right",
     "ccbbq_disambig_accuracy": "CC-BBQ (small world), disambiguated: right",
