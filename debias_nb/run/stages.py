@@ -15,7 +15,7 @@ from ..analysis.benchmarks.subsets import sample_groups
 from ..analysis.judges.rule_judge import RuleJudge
 from ..analysis.judges.verdicts import fairness_rate
 from ..core.errors import ConfigError
-from ..core.files import write_json, write_jsonl
+from ..core.files import read_json, write_json, write_jsonl
 from ..core.run_folder import RunFolder
 from ..core.seeds import to_plain
 from ..grpo.settings import GRPOSettings
@@ -127,7 +127,9 @@ def grpo_variant(
         prompts,
         folder,
         settings,
-        watching_judge(own_taxonomy(dataset_groups(run / "dataset")), known_words(run.config, data)),
+        watching_judge(
+            own_taxonomy(dataset_groups(run / "dataset")), known_words(read_json(run / "config.json"), data)
+        ),
         [instance.prompt for instance in data["validation"]][:JUDGED],
         device=device,
         checkpoints=run / "checkpoints" / name,
