@@ -210,7 +210,7 @@ def evaluate_policy(
     said = judged_answers(answer, data, judge, s)
     if rows is not None:
         rows += said
-    out = answer_measures(said, s.seed, judge.words)
+    out = answer_measures(said, s.seed, getattr(judge, "words", None))
     if reward is not None:
         out |= reward_measures(said, reward, s.seed)
     scorer = Scorer(model, tokenizer, log=lambda line: None)

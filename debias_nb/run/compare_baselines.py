@@ -136,7 +136,8 @@ def run_baselines(
     reward = RewardModel.from_pretrained(run / "reward", device=args.device)
     own = own_taxonomy(dataset_groups(run / "dataset"))
     data = load_dataset(run / "dataset")
-    judge = RuleJudge(own, not config.get("model"), known_words(config, data))  # real text repeats itself
+    real = bool(config.get("model"))
+    judge = RuleJudge(own, repetition=not real, words=known_words(config, data))  # real text repeats itself
     material = data, judge, reward, *held_out_text(config)
     s, folder, metrics = run_settings(config, changes), run / "baselines", {}
     with folder_lock(folder):
