@@ -161,13 +161,14 @@ def figure_svg(
 
 # %% ../../../nbs/analysis/report/27_vector.ipynb #17dccd15
 SMALLEST = 9  # CSS pixels of text on a narrow screen
+_PROGRAM = re.compile(r"<script|<foreignObject|<[^>]*\son\w+\s*=|javascript:", re.I)
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether `figure_svg` wrote this file."""
+    """Whether `figure_svg` wrote this file; one that holds a program is somebody else's, whatever it says."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return MADE_BY in file.read(500)
+        text = Path(path).read_text(encoding="utf-8")
+        return MADE_BY in text[:500] and not _PROGRAM.search(text)
     except (OSError, UnicodeDecodeError):
         return False
 
